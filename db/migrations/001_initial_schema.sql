@@ -1,0 +1,507 @@
+-- The rooms and everything in them: schemas, tables, constraints, and the functions that constraints and triggers need.
+--
+-- Every table that belongs to a person starts its primary key with user_id, and every foreign key between such tables
+-- carries it. Row level security is enabled and forced from the first day; until migration 003 names who may see what,
+-- nobody sees anything.
+
+-- migrate:up
+SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '60s';
+
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC;
+SET LOCAL ROLE pulsex_service;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+SET LOCAL ROLE pulsex_owner;
+
+CREATE SCHEMA IF NOT EXISTS ops;
+CREATE SCHEMA auth;
+CREATE SCHEMA pulsex;
+COMMENT ON SCHEMA ops IS 'Partition lifecycle, maintenance, health.';
+COMMENT ON SCHEMA auth IS 'Credentials, identities, sessions, one-time tokens, the signing key. Only its routines read it.';
+COMMENT ON SCHEMA pulsex IS 'The app''s data, each person''s own under row level security.';
+
+-- What constraints and triggers need ---------------------------------------------------------------------------------
+
+CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(jsonb_typeof(p_content -> 'sections') = 'array', FALSE)
+AND NOT jsonb_path_exists(p_content, 'lax $.sections[*] ? (
+    !(@.type() == "object" && @.topic.type() == "string" && @.headline.type() == "string" && @.items.type() == "array")
+)')
+AND NOT jsonb_path_exists(p_content, 'lax $.sections[*].items[*] ? (
+    !(@.type() == "object" && @.id.type() == "string" && @.title.type() == "string" && @.url.type() == "string"
+      && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$")
+)');
+COMMENT ON FUNCTION pulsex.is_briefing_content IS
+'True when p_content has the shape {"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]},
+every leaf a string and every item id 1 to 200 characters; further keys are allowed. Never null, never an error.';
+
+CREATE FUNCTION pulsex.set_updated_at() RETURNS trigger
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    NEW.updated_at := now();
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION pulsex.set_updated_at IS 'Trigger: stamps updated_at with the time of the transaction.';
+
+-- Shared references: they belong to no person ------------------------------------------------------------------------
+
+CREATE TABLE pulsex.time_zones (
+    name text NOT NULL,
+    CONSTRAINT time_zones_pk PRIMARY KEY (name)
+);
+COMMENT ON TABLE pulsex.time_zones IS
+'The IANA time zone names that this server knows, kept by ops.refresh_time_zones() on every deploy. A CHECK can''t ask
+pg_timezone_names, and AT TIME ZONE also takes abbreviations and POSIX rules, which lose daylight saving.';
+
+CREATE TABLE pulsex.topics (
+    topic_id uuid NOT NULL DEFAULT uuidv7(),
+    slug text NOT NULL,
+    label text NOT NULL,
+    CONSTRAINT topics_pk PRIMARY KEY (topic_id),
+    CONSTRAINT topics_slug_key UNIQUE (slug),
+    CONSTRAINT topics_slug_check CHECK (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' AND char_length(slug) <= 60),
+    CONSTRAINT topics_label_check CHECK (char_length(label) BETWEEN 1 AND 100)
+);
+COMMENT ON TABLE pulsex.topics IS 'What can be followed.';
+COMMENT ON COLUMN pulsex.topics.slug IS 'The public name, stable, in lower-case words joined by hyphens.';
+
+-- The person ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE pulsex.users (
+    user_id uuid NOT NULL DEFAULT uuidv7(),
+    display_name text NOT NULL,
+    locale text NOT NULL DEFAULT 'en',
+    time_zone text NOT NULL DEFAULT 'UTC',
+    status text NOT NULL DEFAULT 'active',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT users_pk PRIMARY KEY (user_id),
+    CONSTRAINT users_time_zone_fk FOREIGN KEY (time_zone) REFERENCES pulsex.time_zones (name),
+    CONSTRAINT users_display_name_check CHECK (char_length(display_name) BETWEEN 1 AND 100),
+    CONSTRAINT users_locale_check CHECK (locale ~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$' AND char_length(locale) <= 35),
+    CONSTRAINT users_status_check CHECK (status IN ('active', 'restricted'))
+);
+ALTER TABLE pulsex.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.users FORCE ROW LEVEL SECURITY;
+CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users
+FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+COMMENT ON TABLE pulsex.users IS 'The person. No foreign key to it cascades: who erases must have emptied every table first.';
+COMMENT ON COLUMN pulsex.users.locale IS 'BCP 47 language tag (RFC 5646), the language subtag in lower case.';
+COMMENT ON COLUMN pulsex.users.time_zone IS 'IANA name; the person''s "today" and delivery hours are read in it.';
+COMMENT ON COLUMN pulsex.users.status IS 'restricted: stored and readable by the person, processed by nobody (GDPR Art. 18).';
+
+CREATE TABLE pulsex.user_preferences (
+    user_id uuid NOT NULL,
+    delivery_time time NOT NULL DEFAULT '07:00',
+    evening_delivery_time time,
+    delivery_days smallint [] NOT NULL DEFAULT '{1,2,3,4,5,6,7}',
+    quiet_hours_start time,
+    quiet_hours_end time,
+    max_items smallint NOT NULL DEFAULT 12,
+    channels text [] NOT NULL DEFAULT '{push,in_app}',
+    settings jsonb NOT NULL DEFAULT '{}',
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT user_preferences_pk PRIMARY KEY (user_id),
+    CONSTRAINT user_preferences_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT user_preferences_delivery_time_check
+    CHECK (extract(SECOND FROM delivery_time) = 0 AND delivery_time < '24:00'),
+    CONSTRAINT user_preferences_evening_delivery_time_check
+    CHECK (extract(SECOND FROM evening_delivery_time) = 0 AND evening_delivery_time < '24:00'),
+    CONSTRAINT user_preferences_delivery_days_check
+    CHECK (
+        delivery_days <@ '{1,2,3,4,5,6,7}'::smallint [] AND cardinality(delivery_days) <= 7
+        AND array_position(delivery_days, NULL) IS NULL
+    ),
+    CONSTRAINT user_preferences_quiet_hours_check CHECK (num_nulls(quiet_hours_start, quiet_hours_end) IN (0, 2)),
+    CONSTRAINT user_preferences_max_items_check CHECK (max_items BETWEEN 1 AND 50),
+    CONSTRAINT user_preferences_channels_check
+    CHECK (
+        channels <@ '{push,email,in_app}'::text [] AND cardinality(channels) <= 3
+        AND array_position(channels, NULL) IS NULL
+    ),
+    CONSTRAINT user_preferences_settings_check
+    CHECK (jsonb_typeof(settings) = 'object' AND octet_length(settings::text) <= 16384)
+);
+ALTER TABLE pulsex.user_preferences ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.user_preferences FORCE ROW LEVEL SECURITY;
+CREATE TRIGGER user_preferences_set_updated_at BEFORE UPDATE ON pulsex.user_preferences
+FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+COMMENT ON TABLE pulsex.user_preferences IS 'When, how and how much a person wants to be briefed; one row each.';
+COMMENT ON COLUMN pulsex.user_preferences.delivery_time IS 'Wall-clock time in the person''s zone, to the minute.';
+COMMENT ON COLUMN pulsex.user_preferences.evening_delivery_time IS 'The evening edition''s time; null: none wanted.';
+COMMENT ON COLUMN pulsex.user_preferences.delivery_days IS 'ISO 8601 weekdays, 1 Monday to 7 Sunday; empty pauses delivery.';
+COMMENT ON COLUMN pulsex.user_preferences.quiet_hours_start IS 'Nothing is pushed from here to quiet_hours_end, over midnight
+if the end is earlier; in the person''s zone; both or neither.';
+COMMENT ON COLUMN pulsex.user_preferences.max_items IS 'Items in one briefing, at most.';
+COMMENT ON COLUMN pulsex.user_preferences.settings IS 'What the clients remember: a JSON object, at most 16 KiB.';
+
+CREATE TABLE pulsex.user_topics (
+    user_id uuid NOT NULL,
+    topic_id uuid NOT NULL,
+    weight real NOT NULL DEFAULT 1,
+    CONSTRAINT user_topics_pk PRIMARY KEY (user_id, topic_id),
+    CONSTRAINT user_topics_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT user_topics_topic_fk FOREIGN KEY (topic_id) REFERENCES pulsex.topics (topic_id),
+    CONSTRAINT user_topics_weight_check CHECK (weight > 0 AND weight <= 10)
+);
+ALTER TABLE pulsex.user_topics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.user_topics FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.user_topics IS 'The topics a person follows.';
+COMMENT ON COLUMN pulsex.user_topics.weight IS 'Interest relative to the person''s other topics; above 0, at most 10.';
+
+-- Signing in ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE auth.identities (
+    provider text NOT NULL,
+    subject text NOT NULL,
+    user_id uuid NOT NULL,
+    verified_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT identities_pk PRIMARY KEY (provider, subject),
+    CONSTRAINT identities_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT identities_provider_check CHECK (provider ~ '^[a-z][a-z0-9_]{0,39}$'),
+    CONSTRAINT identities_subject_check CHECK (char_length(subject) BETWEEN 1 AND 255),
+    CONSTRAINT identities_email_check CHECK (
+        provider <> 'email'
+        OR (subject = lower(subject) AND subject ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+            AND octet_length(subject) <= 254)
+    )
+);
+ALTER TABLE auth.identities ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.identities FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.identities IS 'Global lookup from what a person signs in with to who they are.';
+COMMENT ON COLUMN auth.identities.provider IS 'email, or the name of an identity provider.';
+COMMENT ON COLUMN auth.identities.subject IS 'The name within the provider; an e-mail address is stored in lower case, at
+most 254 octets (RFC 5321, 4.5.3.1.3, less the angle brackets).';
+
+CREATE TABLE auth.passwords (
+    user_id uuid NOT NULL,
+    password_hash text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    failed_attempts integer NOT NULL DEFAULT 0,
+    locked_until timestamptz,
+    CONSTRAINT passwords_pk PRIMARY KEY (user_id),
+    CONSTRAINT passwords_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT passwords_password_hash_check CHECK (
+        password_hash ~ '^\$argon2id\$v=19\$m=[0-9]{4,7},t=[0-9]{1,3},p=[0-9]{1,3}\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'
+    ),
+    CONSTRAINT passwords_failed_attempts_check CHECK (failed_attempts >= 0)
+);
+ALTER TABLE auth.passwords ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.passwords FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.passwords IS 'One password a person, hashed by the application.';
+COMMENT ON COLUMN auth.passwords.password_hash IS 'Argon2id (RFC 9106) as a PHC string: a salt of at least 16 and a tag of at
+least 32 bytes in unpadded Base64. Anything else, a plain password above all, is refused.';
+COMMENT ON COLUMN auth.passwords.failed_attempts IS 'Failures since the last success.';
+COMMENT ON COLUMN auth.passwords.locked_until IS 'No attempt counts before this time; the delay doubles with each failure.';
+
+CREATE TABLE auth.sessions (
+    user_id uuid NOT NULL,
+    session_id uuid NOT NULL DEFAULT uuidv7(),
+    token_hash bytea NOT NULL,
+    family_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    revoked_at timestamptz,
+    ip_address inet,
+    user_agent text,
+    CONSTRAINT sessions_pk PRIMARY KEY (user_id, session_id),
+    CONSTRAINT sessions_user_id_token_hash_key UNIQUE (user_id, token_hash),
+    CONSTRAINT sessions_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT sessions_token_hash_check CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT sessions_expires_at_check CHECK (expires_at > created_at),
+    CONSTRAINT sessions_user_agent_check CHECK (char_length(user_agent) <= 400)
+);
+ALTER TABLE auth.sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.sessions FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.sessions IS 'A row for each session token ever handed out and not yet purged.';
+COMMENT ON COLUMN auth.sessions.token_hash IS 'SHA-256 of the whole token; the token itself is shown once and stored nowhere.';
+COMMENT ON COLUMN auth.sessions.family_id IS 'The sign-in this token descends from; rotation keeps it.';
+COMMENT ON COLUMN auth.sessions.revoked_at IS 'From when the token is refused; in the future while a rotated one''s grace runs.';
+
+CREATE TABLE auth.one_time_tokens (
+    user_id uuid NOT NULL,
+    purpose text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    attempts smallint NOT NULL DEFAULT 0,
+    CONSTRAINT one_time_tokens_pk PRIMARY KEY (user_id, purpose),
+    CONSTRAINT one_time_tokens_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT one_time_tokens_purpose_check CHECK (purpose IN ('verify_email', 'reset_password')),
+    CONSTRAINT one_time_tokens_token_hash_check CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT one_time_tokens_expires_at_check CHECK (expires_at > created_at),
+    CONSTRAINT one_time_tokens_attempts_check CHECK (attempts BETWEEN 0 AND 5)
+);
+ALTER TABLE auth.one_time_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.one_time_tokens FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.one_time_tokens IS 'The latest token of each purpose; issuing another replaces it.';
+COMMENT ON COLUMN auth.one_time_tokens.token_hash IS 'SHA-256 of the token.';
+COMMENT ON COLUMN auth.one_time_tokens.attempts IS 'Wrong tokens presented; after five this one is dead.';
+
+CREATE TABLE auth.signing_key (
+    singleton boolean NOT NULL DEFAULT TRUE,
+    inner_pad bytea NOT NULL,
+    outer_pad bytea NOT NULL,
+    previous_inner_pad bytea NOT NULL,
+    previous_outer_pad bytea NOT NULL,
+    rotated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT signing_key_pk PRIMARY KEY (singleton),
+    CONSTRAINT signing_key_singleton_check CHECK (singleton),
+    CONSTRAINT signing_key_pads_check CHECK (
+        octet_length(inner_pad) = 64 AND octet_length(outer_pad) = 64
+        AND octet_length(previous_inner_pad) = 64 AND octet_length(previous_outer_pad) = 64
+    )
+);
+ALTER TABLE auth.signing_key ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.signing_key FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.signing_key IS 'The key that signs contexts, and the one before it: a transaction that is under way
+when the key rotates still ends well. Made at deploy, rotated by auth.rotate_signing_key().';
+COMMENT ON COLUMN auth.signing_key.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
+COMMENT ON COLUMN auth.signing_key.outer_pad IS 'The key XOR opad, HMAC''s second block.';
+
+-- Briefings ----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE pulsex.briefing_schedule (
+    user_id uuid NOT NULL,
+    edition text NOT NULL,
+    briefing_date date NOT NULL,
+    due_at timestamptz NOT NULL,
+    lease_until timestamptz,
+    attempts smallint NOT NULL DEFAULT 0,
+    CONSTRAINT briefing_schedule_pk PRIMARY KEY (user_id, edition),
+    CONSTRAINT briefing_schedule_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT briefing_schedule_edition_check CHECK (edition IN ('morning', 'evening')),
+    CONSTRAINT briefing_schedule_attempts_check CHECK (attempts >= 0)
+);
+ALTER TABLE pulsex.briefing_schedule ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.briefing_schedule FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.briefing_schedule IS 'The next briefing each person is owed, per edition.';
+COMMENT ON COLUMN pulsex.briefing_schedule.briefing_date IS 'The local date the briefing is for.';
+COMMENT ON COLUMN pulsex.briefing_schedule.lease_until IS 'A generator is at work until then; later it is due again.';
+
+CREATE TABLE pulsex.briefings (
+    user_id uuid NOT NULL,
+    briefing_date date NOT NULL,
+    edition text NOT NULL DEFAULT 'morning',
+    version integer NOT NULL DEFAULT 1,
+    title text NOT NULL,
+    content jsonb NOT NULL,
+    search tsvector NOT NULL,
+    generated_at timestamptz NOT NULL DEFAULT now(),
+    delivered_at timestamptz,
+    read_at timestamptz,
+    CONSTRAINT briefings_pk PRIMARY KEY (user_id, briefing_date, edition),
+    CONSTRAINT briefings_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT briefings_edition_check CHECK (edition IN ('morning', 'evening')),
+    CONSTRAINT briefings_version_check CHECK (version >= 1),
+    CONSTRAINT briefings_title_check CHECK (char_length(title) BETWEEN 1 AND 300),
+    CONSTRAINT briefings_content_shape_check CHECK (pulsex.is_briefing_content(content)),
+    CONSTRAINT briefings_content_size_check CHECK (octet_length(content::text) <= 262144)
+) PARTITION BY RANGE (briefing_date);
+ALTER TABLE pulsex.briefings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.briefings FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.briefings IS 'What a person was briefed of, by their local date; a partition a month, no default one.';
+COMMENT ON COLUMN pulsex.briefings.version IS 'Grows by one each time other content is published.';
+COMMENT ON COLUMN pulsex.briefings.content IS 'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
+COMMENT ON COLUMN pulsex.briefings.search IS 'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
+
+CREATE TABLE pulsex.briefing_feedback (
+    user_id uuid NOT NULL,
+    briefing_date date NOT NULL,
+    edition text NOT NULL,
+    item_id text NOT NULL DEFAULT '',
+    rating smallint NOT NULL,
+    comment text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT briefing_feedback_pk PRIMARY KEY (user_id, briefing_date, edition, item_id),
+    CONSTRAINT briefing_feedback_briefing_fk FOREIGN KEY (user_id, briefing_date, edition)
+    REFERENCES pulsex.briefings (user_id, briefing_date, edition) ON DELETE CASCADE,
+    CONSTRAINT briefing_feedback_item_id_check CHECK (char_length(item_id) <= 200),
+    CONSTRAINT briefing_feedback_rating_check CHECK (rating BETWEEN 1 AND 5),
+    CONSTRAINT briefing_feedback_comment_check CHECK (char_length(comment) <= 2000)
+);
+ALTER TABLE pulsex.briefing_feedback ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.briefing_feedback FORCE ROW LEVEL SECURITY;
+CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback
+FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+COMMENT ON TABLE pulsex.briefing_feedback IS 'What a person thought of a briefing, or of one item in it.';
+COMMENT ON COLUMN pulsex.briefing_feedback.item_id IS 'Item within the briefing; empty rates the whole briefing.';
+COMMENT ON COLUMN pulsex.briefing_feedback.rating IS '1 (useless) to 5 (just right).';
+
+-- Engagement ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE pulsex.engagement_events (
+    user_id uuid NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    event_id uuid NOT NULL,
+    event_type text NOT NULL,
+    briefing_date date,
+    edition text,
+    item_id text,
+    properties jsonb NOT NULL DEFAULT '{}',
+    CONSTRAINT engagement_events_pk PRIMARY KEY (user_id, occurred_at, event_id),
+    CONSTRAINT engagement_events_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT engagement_events_event_type_check CHECK (
+        event_type IN (
+            'delivered', 'opened', 'section_viewed', 'item_clicked', 'item_saved', 'shared', 'dismissed', 'dwell'
+        )
+    ),
+    CONSTRAINT engagement_events_edition_check CHECK (edition IN ('morning', 'evening')),
+    CONSTRAINT engagement_events_item_id_check CHECK (char_length(item_id) <= 200),
+    CONSTRAINT engagement_events_properties_check
+    CHECK (jsonb_typeof(properties) = 'object' AND octet_length(properties::text) <= 4096)
+) PARTITION BY RANGE (occurred_at);
+ALTER TABLE pulsex.engagement_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.engagement_events FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.engagement_events IS 'What people did with their briefings. Append-only; a partition a month (UTC).';
+COMMENT ON COLUMN pulsex.engagement_events.event_id IS 'Made by the client, so that sending a batch again changes nothing.';
+COMMENT ON COLUMN pulsex.engagement_events.properties IS 'A JSON object, at most 4 KiB; dwell carries {"ms": number}.';
+
+CREATE TABLE pulsex.engagement_daily (
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    event_type text NOT NULL,
+    events integer NOT NULL,
+    dwell_ms bigint NOT NULL DEFAULT 0,
+    CONSTRAINT engagement_daily_pk PRIMARY KEY (user_id, day, event_type),
+    CONSTRAINT engagement_daily_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT engagement_daily_counts_check CHECK (events > 0 AND dwell_ms >= 0)
+);
+ALTER TABLE pulsex.engagement_daily ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.engagement_daily FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.engagement_daily IS 'Events per person, day (UTC) and type; recomputed from engagement_events.';
+COMMENT ON COLUMN pulsex.engagement_daily.dwell_ms IS 'Time spent reading, in milliseconds.';
+
+-- Devices and notifications ------------------------------------------------------------------------------------------
+
+CREATE TABLE pulsex.devices (
+    user_id uuid NOT NULL,
+    device_id uuid NOT NULL DEFAULT uuidv7(),
+    platform text NOT NULL,
+    push_token text NOT NULL,
+    last_seen_at timestamptz NOT NULL DEFAULT now(),
+    retired_at timestamptz,
+    CONSTRAINT devices_pk PRIMARY KEY (user_id, device_id),
+    CONSTRAINT devices_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT devices_platform_check CHECK (platform IN ('ios', 'android', 'web')),
+    CONSTRAINT devices_push_token_check CHECK (char_length(push_token) BETWEEN 1 AND 4096)
+);
+ALTER TABLE pulsex.devices ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.devices FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.devices IS 'Where a person can be reached by push.';
+COMMENT ON COLUMN pulsex.devices.push_token IS 'The address the push provider gave; it authorises nobody to read anything.';
+COMMENT ON COLUMN pulsex.devices.retired_at IS 'Signed out, moved to another account, or unregistered at the provider.';
+
+CREATE TABLE pulsex.push_token_owners (
+    push_token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    CONSTRAINT push_token_owners_pk PRIMARY KEY (push_token_hash),
+    CONSTRAINT push_token_owners_device_fk FOREIGN KEY (user_id, device_id)
+    REFERENCES pulsex.devices (user_id, device_id) ON DELETE CASCADE,
+    CONSTRAINT push_token_owners_push_token_hash_check CHECK (octet_length(push_token_hash) = 32)
+);
+ALTER TABLE pulsex.push_token_owners ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.push_token_owners FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.push_token_owners IS 'Global lookup: a push token has one live owner, so no message reaches the wrong person.';
+COMMENT ON COLUMN pulsex.push_token_owners.push_token_hash IS 'SHA-256 of the token.';
+
+CREATE TABLE pulsex.notifications (
+    user_id uuid NOT NULL,
+    notification_id uuid NOT NULL DEFAULT uuidv7(),
+    channel text NOT NULL,
+    kind text NOT NULL,
+    payload jsonb NOT NULL DEFAULT '{}',
+    dedup_key text,
+    state text NOT NULL DEFAULT 'pending',
+    scheduled_for timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    sent_at timestamptz,
+    read_at timestamptz,
+    CONSTRAINT notifications_pk PRIMARY KEY (user_id, notification_id),
+    CONSTRAINT notifications_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT notifications_channel_check CHECK (channel IN ('push', 'email', 'in_app')),
+    CONSTRAINT notifications_kind_check CHECK (kind ~ '^[a-z][a-z0-9_]{0,59}$'),
+    CONSTRAINT notifications_payload_check
+    CHECK (jsonb_typeof(payload) = 'object' AND octet_length(payload::text) <= 16384),
+    CONSTRAINT notifications_dedup_key_check CHECK (char_length(dedup_key) BETWEEN 1 AND 200),
+    CONSTRAINT notifications_state_check CHECK (state IN ('pending', 'sent', 'dead', 'cancelled')),
+    CONSTRAINT notifications_sent_at_check CHECK ((state = 'sent') = (sent_at IS NOT NULL))
+);
+ALTER TABLE pulsex.notifications ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.notifications FORCE ROW LEVEL SECURITY;
+CREATE UNIQUE INDEX notifications_user_id_dedup_key_idx ON pulsex.notifications (user_id, dedup_key)
+WHERE state = 'pending';
+COMMENT ON INDEX pulsex.notifications_user_id_dedup_key_idx IS 'While one waits, a second with its key is not enqueued.';
+COMMENT ON TABLE pulsex.notifications IS 'What a person was or will be told: their inbox.';
+COMMENT ON COLUMN pulsex.notifications.kind IS 'What it is about, for example briefing_ready.';
+COMMENT ON COLUMN pulsex.notifications.dedup_key IS 'The caller''s name for the occasion; unique per person while pending.';
+
+CREATE TABLE pulsex.notification_queue (
+    user_id uuid NOT NULL,
+    notification_id uuid NOT NULL,
+    channel text NOT NULL,
+    priority smallint NOT NULL DEFAULT 0,
+    available_at timestamptz NOT NULL DEFAULT now(),
+    attempts smallint NOT NULL DEFAULT 0,
+    max_attempts smallint NOT NULL DEFAULT 8,
+    leased_by text,
+    lease_until timestamptz,
+    lease_token uuid,
+    last_error text,
+    CONSTRAINT notification_queue_pk PRIMARY KEY (user_id, notification_id),
+    CONSTRAINT notification_queue_notification_fk FOREIGN KEY (user_id, notification_id)
+    REFERENCES pulsex.notifications (user_id, notification_id) ON DELETE CASCADE,
+    CONSTRAINT notification_queue_channel_check CHECK (channel IN ('push', 'email', 'in_app')),
+    CONSTRAINT notification_queue_priority_check CHECK (priority BETWEEN -100 AND 100),
+    CONSTRAINT notification_queue_attempts_check CHECK (attempts BETWEEN 0 AND max_attempts),
+    CONSTRAINT notification_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
+    CONSTRAINT notification_queue_lease_check CHECK (num_nulls(leased_by, lease_until, lease_token) IN (0, 3)),
+    CONSTRAINT notification_queue_leased_by_check CHECK (char_length(leased_by) BETWEEN 1 AND 200),
+    CONSTRAINT notification_queue_last_error_check CHECK (char_length(last_error) <= 2000)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE pulsex.notification_queue ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.notification_queue FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.notification_queue IS 'Only what is still to be delivered; the row goes when the delivery ends.';
+COMMENT ON COLUMN pulsex.notification_queue.priority IS 'Higher goes first, -100 to 100.';
+COMMENT ON COLUMN pulsex.notification_queue.available_at IS 'Not before this time.';
+COMMENT ON COLUMN pulsex.notification_queue.lease_token IS 'Given to the worker that holds the lease; without it nothing can be settled.';
+
+CREATE TABLE pulsex.notification_attempts (
+    user_id uuid NOT NULL,
+    notification_id uuid NOT NULL,
+    attempt smallint NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT now(),
+    outcome text NOT NULL,
+    error text,
+    CONSTRAINT notification_attempts_pk PRIMARY KEY (user_id, notification_id, attempt),
+    CONSTRAINT notification_attempts_notification_fk FOREIGN KEY (user_id, notification_id)
+    REFERENCES pulsex.notifications (user_id, notification_id) ON DELETE CASCADE,
+    CONSTRAINT notification_attempts_attempt_check CHECK (attempt >= 1),
+    CONSTRAINT notification_attempts_finished_at_check CHECK (finished_at >= started_at),
+    CONSTRAINT notification_attempts_outcome_check CHECK (outcome IN ('sent', 'failed', 'lease_expired')),
+    CONSTRAINT notification_attempts_error_check CHECK (char_length(error) <= 2000)
+);
+ALTER TABLE pulsex.notification_attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.notification_attempts FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.notification_attempts IS 'How each try at delivering went.';
+
+-- migrate:down
+-- loses: every row
+DROP SCHEMA pulsex CASCADE;
+DROP SCHEMA auth CASCADE;
+COMMENT ON SCHEMA ops IS NULL;
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC;
+SET LOCAL ROLE pulsex_service;
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
+SET LOCAL ROLE pulsex_owner;

@@ -1,0 +1,25 @@
+-- The manifest of the CODE: every function, procedure and view, replayed on every deploy in one transaction.
+-- Applying it twice equals applying it once. psql runs it, connected with role=pulsex_owner:
+-- each file switches to pulsex_service for its SECURITY DEFINER routines and back.
+\set ON_ERROR_STOP on
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SET LOCAL lock_timeout = '2s';
+GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
+
+\ir routines/identity.sql
+\ir routines/sessions.sql
+\ir routines/preferences.sql
+\ir routines/briefings.sql
+\ir routines/engagement.sql
+\ir routines/partitions.sql
+\ir routines/privileges.sql
+
+REVOKE CREATE ON SCHEMA auth, pulsex, ops FROM pulsex_service;
+
+-- What a database must have before its first request: partitions, zones, and a key to sign contexts with.
+SELECT ops.ensure_partitions() \g /dev/null
+SET LOCAL ROLE pulsex_service;
+SELECT ops.refresh_time_zones() \g /dev/null
+SELECT auth.rotate_signing_key() WHERE NOT EXISTS (SELECT FROM auth.signing_key) \g /dev/null
+COMMIT;

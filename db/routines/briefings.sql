@@ -1,0 +1,155 @@
+-- Briefings: published by the worker, read by the person.
+
+-- The worker's side: SECURITY DEFINER --------------------------------------------------------------------------------
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION pulsex.text_search_config(p_locale text) RETURNS regconfig
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE split_part(p_locale, '-', 1)
+    WHEN 'da' THEN 'pg_catalog.danish'::regconfig
+    WHEN 'de' THEN 'pg_catalog.german'::regconfig
+    WHEN 'en' THEN 'pg_catalog.english'::regconfig
+    WHEN 'es' THEN 'pg_catalog.spanish'::regconfig
+    WHEN 'fi' THEN 'pg_catalog.finnish'::regconfig
+    WHEN 'fr' THEN 'pg_catalog.french'::regconfig
+    WHEN 'it' THEN 'pg_catalog.italian'::regconfig
+    WHEN 'nl' THEN 'pg_catalog.dutch'::regconfig
+    WHEN 'pt' THEN 'pg_catalog.portuguese'::regconfig
+    WHEN 'sv' THEN 'pg_catalog.swedish'::regconfig
+    ELSE 'pg_catalog.simple'::regconfig
+END;
+COMMENT ON FUNCTION pulsex.text_search_config IS
+'The text search configuration for a locale, by its language; simple for languages without one of their own here.';
+
+CREATE OR REPLACE FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    c_longest constant integer := 262144;
+    v_config regconfig := pulsex.text_search_config(p_locale);
+    v_headlines text;
+    v_summaries text;
+BEGIN
+    SELECT string_agg(item ->> 'title', ' '), string_agg(item ->> 'summary', ' ')
+    INTO v_headlines, v_summaries
+    FROM jsonb_path_query(p_content, 'lax $.sections[*].items[*]') AS item;
+    SELECT concat_ws(' ', v_headlines, string_agg(section ->> 'headline', ' '))
+    INTO v_headlines
+    FROM jsonb_path_query(p_content, 'lax $.sections[*]') AS section;
+    RETURN setweight(to_tsvector(v_config, coalesce(p_title, '')), 'A')
+        || setweight(to_tsvector(v_config, left(v_headlines, c_longest)), 'B')
+        || setweight(to_tsvector(v_config, left(coalesce(v_summaries, ''), c_longest)), 'C');
+END
+$$;
+COMMENT ON FUNCTION pulsex.briefing_search IS
+'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of p_locale.
+Text past what a briefing may hold isn''t read, so that a document too large fails for its size and not in here.';
+
+CREATE OR REPLACE FUNCTION pulsex.publish_briefing(
+    p_user_id uuid,
+    p_briefing_date date,
+    p_content jsonb,
+    p_title text DEFAULT NULL,
+    p_edition text DEFAULT 'morning'
+) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_person record;
+    v_title text := left(coalesce(p_title, p_content #>> '{sections,0,headline}'), 300);
+    v_version integer;
+BEGIN
+    SELECT u.status, u.locale INTO v_person FROM pulsex.users AS u WHERE u.user_id = p_user_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF v_person.status = 'restricted' THEN
+        RAISE EXCEPTION 'processing of this user is restricted' USING ERRCODE = 'PT403';
+    END IF;
+
+    INSERT INTO pulsex.briefings AS b (user_id, briefing_date, edition, title, content, search)
+    VALUES (
+        p_user_id, p_briefing_date, p_edition, v_title, p_content,
+        pulsex.briefing_search(v_title, p_content, v_person.locale)
+    )
+    ON CONFLICT ON CONSTRAINT briefings_pk DO UPDATE
+    SET version = b.version + 1, title = excluded.title, content = excluded.content, search = excluded.search,
+        generated_at = excluded.generated_at
+    WHERE (b.title, b.content) IS DISTINCT FROM (excluded.title, excluded.content)
+    RETURNING b.version INTO v_version;
+    IF NOT FOUND THEN
+        SELECT b.version INTO v_version FROM pulsex.briefings AS b
+        WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
+    END IF;
+    RETURN v_version;
+END
+$$;
+COMMENT ON FUNCTION pulsex.publish_briefing IS
+'Stores a person''s briefing for one of their local dates and returns its version: 1 when new, the next when title or content
+differ from what is there, and the same, with nothing changed, when they don''t. Without p_title the first section''s
+headline is the title; a title is cut at 300 characters.
+Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape (briefings_content_shape_check)
+or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no partition is for.';
+
+-- The person's side: SECURITY INVOKER, under row level security --------------------------------------------------------
+SET LOCAL ROLE pulsex_owner;
+
+CREATE OR REPLACE FUNCTION pulsex.todays_briefing(
+    p_user_id uuid,
+    p_edition text DEFAULT 'morning',
+    p_at timestamptz DEFAULT now()
+) RETURNS TABLE (
+    briefing_date date,
+    edition text,
+    version integer,
+    title text,
+    content jsonb,
+    generated_at timestamptz,
+    delivered_at timestamptz,
+    read_at timestamptz
+)
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_today date := (
+        SELECT (p_at AT TIME ZONE u.time_zone)::date FROM pulsex.users AS u WHERE u.user_id = p_user_id
+    );
+BEGIN
+    RETURN QUERY
+    SELECT b.briefing_date, b.edition, b.version, b.title, b.content, b.generated_at, b.delivered_at, b.read_at
+    FROM pulsex.briefings AS b
+    WHERE b.user_id = p_user_id AND b.briefing_date = v_today AND b.edition = p_edition;
+END
+$$;
+COMMENT ON FUNCTION pulsex.todays_briefing IS
+'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody else.';
+
+CREATE OR REPLACE FUNCTION pulsex.briefing_history(
+    p_user_id uuid,
+    p_before date DEFAULT NULL,
+    p_limit integer DEFAULT 20
+) RETURNS TABLE (
+    briefing_date date,
+    edition text,
+    version integer,
+    title text,
+    generated_at timestamptz,
+    read_at timestamptz
+)
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'a page has 1 to 100 briefings' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT b.briefing_date, b.edition, b.version, b.title, b.generated_at, b.read_at
+    FROM pulsex.briefings AS b
+    WHERE b.user_id = p_user_id AND b.briefing_date < coalesce(p_before, 'infinity')
+    ORDER BY b.briefing_date DESC
+    FETCH FIRST p_limit ROWS WITH TIES;
+END
+$$;
+COMMENT ON FUNCTION pulsex.briefing_history IS
+'A page of a person''s briefings, newest first, without their content: those before p_before, which is the last
+briefing_date of the page before (null: from the newest). A date is never split between pages, so a page may exceed p_limit
+by an edition. Errors: PT422 p_limit outside 1 to 100.';

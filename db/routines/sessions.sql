@@ -1,0 +1,91 @@
+-- Sessions and the signed context: how a transaction proves whom it acts for.
+
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION auth.random_bytes() RETURNS bytea
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+COMMENT ON FUNCTION auth.random_bytes IS
+'32 bytes nobody can guess: SHA-256 over three version 4 uuids, 366 bits from the server''s strong random source.';
+
+CREATE OR REPLACE FUNCTION auth.rotate_signing_key() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_key bytea := auth.random_bytes();
+    v_inner_pad bytea := convert_to(repeat('6', 64), 'UTF8');   -- ipad, 64 times 0x36
+    v_outer_pad bytea := convert_to(repeat('\', 64), 'UTF8');   -- opad, 64 times 0x5C
+BEGIN
+    FOR i IN 0..31 LOOP
+        v_inner_pad := set_byte(v_inner_pad, i, get_byte(v_inner_pad, i) # get_byte(v_key, i));
+        v_outer_pad := set_byte(v_outer_pad, i, get_byte(v_outer_pad, i) # get_byte(v_key, i));
+    END LOOP;
+    INSERT INTO auth.signing_key AS k (inner_pad, outer_pad, previous_inner_pad, previous_outer_pad)
+    VALUES (v_inner_pad, v_outer_pad, v_inner_pad, v_outer_pad)
+    ON CONFLICT ON CONSTRAINT signing_key_pk DO UPDATE
+    SET inner_pad = excluded.inner_pad, outer_pad = excluded.outer_pad,
+        previous_inner_pad = k.inner_pad, previous_outer_pad = k.outer_pad, rotated_at = excluded.rotated_at;
+END
+$$;
+COMMENT ON FUNCTION auth.rotate_signing_key IS
+'Signs contexts with a new key from now on. Transactions under way end well, the key before this one being honoured until
+the next rotation; to make a stolen key worthless at once, rotate twice. For operators: no application role may call it.';
+
+CREATE OR REPLACE FUNCTION auth.start_session(
+    p_user_id uuid,
+    p_lifetime interval DEFAULT '30 days',
+    p_ip inet DEFAULT NULL,
+    p_user_agent text DEFAULT NULL
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
+BEGIN
+    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '1 year' THEN
+        RAISE EXCEPTION 'a session lasts between a second and a year' USING ERRCODE = 'PT422';
+    END IF;
+    INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
+    VALUES (
+        p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), now() + p_lifetime, p_ip, left(p_user_agent, 400)
+    );
+    RETURN v_token;
+EXCEPTION
+    WHEN foreign_key_violation OR not_null_violation THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+END
+$$;
+COMMENT ON FUNCTION auth.start_session IS
+'Starts a session for a person whose credential the caller has checked. Returns the token, <user_id>.<64 hex>, the only time
+it is seen: the table keeps its SHA-256. p_lifetime: one second to one year. p_user_agent: cut at 400 characters.
+Errors: PT404 no such user; PT422 a lifetime out of bounds.';
+
+CREATE OR REPLACE FUNCTION auth.use_session(token text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_user_id uuid;
+    v_mac bytea;
+BEGIN
+    IF octet_length(token) = 101 AND pg_input_is_valid(left(token, 36), 'uuid') THEN
+        SELECT
+            s.user_id,
+            sha256(k.outer_pad || sha256(
+                k.inner_pad || convert_to(s.user_id::text, 'UTF8') || timestamptz_send(now()) || int4send(pg_backend_pid())
+            ))
+        INTO v_user_id, v_mac
+        FROM auth.sessions AS s CROSS JOIN auth.signing_key AS k
+        WHERE s.user_id = left(token, 36)::uuid AND s.token_hash = sha256(convert_to(token, 'UTF8'))
+            AND s.expires_at > now() AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    END IF;
+    IF v_user_id IS NULL THEN
+        RAISE EXCEPTION 'no valid session' USING ERRCODE = 'PT401';
+    END IF;
+    EXECUTE format('SET LOCAL pulsex.context = %L', v_user_id || '.' || encode(v_mac, 'hex'));
+    RETURN v_user_id;
+END
+$$;
+COMMENT ON FUNCTION auth.use_session IS
+'Proves who this transaction acts for: looks the token up and signs the context that auth.current_user_id() reads, until the
+transaction ends. Call it once, first in the transaction. Reads only, so it works on a standby. Returns the user''s id.
+Errors: PT401 for a token that is malformed, unknown, expired or revoked, without telling which.';

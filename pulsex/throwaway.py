@@ -1,0 +1,130 @@
+"""Throwaway clusters: spun by testing.postgresql, durability off, gone with the process that asked for them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from testing.postgresql import Postgresql, PostgresqlFactory
+
+from pulsex import cluster, guard
+from pulsex.deploy import DB, deploy
+
+LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 104 to 108, by system
+FAST = (
+    "-h 127.0.0.1 -F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0"
+    " -c autovacuum=off -c logging_collector=off"
+)
+# Runs as root's child: leaves the terminal's process group, works in the cluster's folder (which is how the guard knows
+# it), becomes the server's user, and then is the server.
+LAUNCH = (
+    "import os, sys; uid, gid, place, *command = sys.argv[1:]; os.setsid(); os.chdir(place);"
+    " uid and (os.setgroups([]), os.setgid(int(gid)), os.setuid(int(uid))); os.execv(command[0], command)"
+)
+
+
+class Throwaway(Postgresql):
+    """One cluster of testing.postgresql that root can run too."""
+
+    def initialize_database(self) -> None:
+        """Make the cluster unless it was copied, and let the server's user have it."""
+        cluster.give_to_server_user(Path(self.base_dir))
+        if not Path(self.get_data_directory(), "PG_VERSION").exists():
+            arguments = self.settings["initdb_args"].split()
+            cluster.initdb(Path(self.initdb).parent, Path(self.get_data_directory()), *arguments)
+
+    def get_server_commandline(self) -> list[str]:
+        """Start the server as the server's user."""
+        user = cluster.server_user()
+        who = [str(user.pw_uid), str(user.pw_gid)] if user else ["", ""]
+        return [sys.executable, "-I", "-S", "-c", LAUNCH, *who, self.base_dir, *super().get_server_commandline()]
+
+    def poststart(self) -> None:
+        """Make no database ``test``: ours are cloned from a template."""
+
+
+class ThrowawayFactory(PostgresqlFactory):
+    """The factory of such clusters."""
+
+    target_class = Throwaway
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a directory that is gone when this process is, with every server that runs in it, however we end."""
+    base = tempfile.gettempdir()
+    if len(base) > LONGEST_SOCKET_PATH - 60 or not cluster.reachable(Path(base) / "x"):
+        base = "/tmp"  # noqa: S108  # a private directory is made in it
+    place = Path(tempfile.mkdtemp(prefix="pulsex-", dir=base)).resolve()
+    place.chmod(0o711)
+    os.mkfifo(place / "alive", mode=0o600)
+    watcher = subprocess.Popen(
+        [sys.executable, "-I", guard.__file__, place], stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    with (place / "alive").open("wb"):
+        yield place
+    watcher.wait()
+
+
+@contextlib.contextmanager
+def holding(place: Path) -> Iterator[None]:
+    """Hold a scratch directory that another process made, so that it outlives that process until we end."""
+    with (place / "alive").open("wb"):
+        yield
+
+
+def factory(place: Path, **options: object) -> ThrowawayFactory:
+    """Return a factory whose clusters lie in the scratch directory ``place`` and start from a cached initialised one.
+
+    Options go to testing.postgresql; ``on_initialized`` is called once with the cluster that becomes the cache.
+    """
+    bin_dir = cluster.servable_bin(cluster.find_bin(), place)
+    tempfile.tempdir = str(place)
+    return ThrowawayFactory(
+        initdb=str(bin_dir / "initdb"),
+        initdb_args="--auth=trust --wal-segsize=1",
+        postgres=str(bin_dir / "postgres"),
+        postgres_args=FAST,
+        cache_initialized_db=True,
+        **options,
+    )
+
+
+def fingerprint(db: Path = DB) -> str:
+    """Return a short hash of everything in ``db`` that a deploy reads."""
+    digest = hashlib.sha256()
+    for file in sorted([db / "roles.sql", db / "routines.sql", *db.glob("migrations/*"), *db.glob("routines/*")]):
+        digest.update(f"{file.relative_to(db)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def create_database(server: str, name: str, template: str = "template0") -> str:
+    """Create a database on the server of the superuser's URL ``server``, cloned from ``template``; return its URL."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    return psycopg.conninfo.make_conninfo(server, dbname=name)
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop a database and whoever is connected to it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def deployed_template(server: str, db: Path = DB) -> str:
+    """Return the name of a deployed database to clone, made on first use and keyed by the hash of ``db``."""
+    name = f"deployed_{fingerprint(db)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+            return name
+    deploy(create_database(server, name), db)
+    return name
