@@ -4,17 +4,26 @@
 -- No role here is a superuser or has BYPASSRLS, so the same file works where nobody can be one.
 -- The five that log in have no password until an operator sets one, with \password.
 
-SELECT format('CREATE ROLE %I NOLOGIN', wanted.name)
-FROM (VALUES ('pulsex_owner'), ('pulsex_service')) AS wanted (name)
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name)
-\gexec
-
-SELECT format('CREATE ROLE %I LOGIN NOINHERIT', wanted.name)
-FROM (
-    VALUES ('pulsex_auth'), ('pulsex_app'), ('pulsex_worker'), ('pulsex_privacy'), ('pulsex_analyst')
-) AS wanted (name)
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name)
-\gexec
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOREACH v_role IN ARRAY '{pulsex_owner,pulsex_service}'::text[] LOOP
+        IF to_regrole(v_role) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+        END IF;
+        -- A deploy creates objects as these two. A superuser may become anybody; everyone else needs leave.
+        IF NOT pg_has_role(v_role, 'SET') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER WITH SET TRUE, INHERIT FALSE', v_role);
+        END IF;
+    END LOOP;
+    FOREACH v_role IN ARRAY '{pulsex_auth,pulsex_app,pulsex_worker,pulsex_privacy,pulsex_analyst}'::text[] LOOP
+        IF to_regrole(v_role) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOINHERIT', v_role);
+        END IF;
+    END LOOP;
+END
+$$;
 
 COMMENT ON ROLE pulsex_owner IS
 'Owns every table. FORCE ROW LEVEL SECURITY keeps even it from the rows.';
@@ -31,15 +40,15 @@ COMMENT ON ROLE pulsex_privacy IS
 COMMENT ON ROLE pulsex_analyst IS
 'Aggregates and pseudonymised views only.';
 
--- A deploy creates objects as the owner and the service role. A superuser may become anybody; everyone else needs leave.
-SELECT format('GRANT %I TO CURRENT_USER WITH SET TRUE, INHERIT FALSE', wanted.name)
-FROM (VALUES ('pulsex_owner'), ('pulsex_service')) AS wanted (name)
-WHERE NOT pg_catalog.pg_has_role(wanted.name, 'SET')
-\gexec
-
 -- PUBLIC can do nothing here: not connect, not make temporary objects, not look into the schema public.
-REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT CONNECT ON DATABASE :"DBNAME"
-TO pulsex_owner, pulsex_auth, pulsex_app, pulsex_worker, pulsex_privacy, pulsex_analyst;
-GRANT CREATE ON DATABASE :"DBNAME" TO pulsex_owner;
+DO $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO pulsex_owner', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO pulsex_auth, pulsex_app, pulsex_worker, pulsex_privacy, pulsex_analyst',
+        current_database()
+    );
+END
+$$;

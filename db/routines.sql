@@ -18,8 +18,14 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
 REVOKE CREATE ON SCHEMA auth, pulsex, ops FROM pulsex_service;
 
 -- What a database must have before its first request: partitions, zones, and a key to sign contexts with.
-SELECT ops.ensure_partitions() \g /dev/null
 SET LOCAL ROLE pulsex_service;
-SELECT ops.refresh_time_zones() \g /dev/null
-SELECT auth.rotate_signing_key() WHERE NOT EXISTS (SELECT FROM auth.signing_key) \g /dev/null
+DO $$
+BEGIN
+    PERFORM ops.ensure_partitions();
+    PERFORM ops.refresh_time_zones();
+    IF NOT EXISTS (SELECT FROM auth.signing_key) THEN
+        PERFORM auth.rotate_signing_key();
+    END IF;
+END
+$$;
 COMMIT;

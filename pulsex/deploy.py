@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -44,11 +45,24 @@ def psql(url: str, file: Path, *, role: str | None = None, **variables: object) 
 
     ``variables`` become psql variables. Raises DeployError with psql's message.
     """
+    command, env = _psql(url, file, role, variables)
+    _run(command, env)
+
+
+def psql_process(url: str, file: Path, **variables: object) -> subprocess.Popen[str]:
+    """Start psql as ``psql`` does, and return the process, its notices to be read from ``stderr`` as they come."""
+    command, env = _psql(url, file, None, variables)
+    return subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, text=True)
+
+
+def _psql(
+    url: str, file: Path, role: str | None, variables: dict[str, object]
+) -> tuple[list[str | Path], dict[str, str]]:
     target, env = _without_password(url)
     if role:
         env["PGOPTIONS"] = f"-c role={role}"
     settings = [f"--set={name}={value}" for name, value in variables.items()]
-    _run([find_bin() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *settings, "-f", file, "-d", target], env)
+    return [find_bin() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *settings, "-f", file, "-d", target], env
 
 
 def dbmate(url: str, command: str, db: Path = DB) -> None:
@@ -72,8 +86,6 @@ def dbmate(url: str, command: str, db: Path = DB) -> None:
 
 def _as_url(parts: dict[str, object]) -> str:
     """Write libpq connection parameters as the URL that dbmate reads, with everything but the database as query."""
-    from urllib.parse import quote, urlencode
-
     query = {name: str(value) for name, value in parts.items() if name not in {"dbname", "user", "password"}}
     who = ":".join(quote(str(parts[name]), safe="") for name in ("user", "password") if parts.get(name))
     host, port = query.pop("host", ""), query.pop("port", "5432")
@@ -113,7 +125,14 @@ def snapshot(url: str) -> str:
     """
     target, env = _without_password(url)
     dump = _run(
-        [find_bin() / "pg_dump", "--schema-only", "--restrict-key=pulsex", f"--exclude-table={PARTITIONS}", "-d", target],
+        [
+            find_bin() / "pg_dump",
+            "--schema-only",
+            "--restrict-key=pulsex",
+            f"--exclude-table={PARTITIONS}",
+            "-d",
+            target,
+        ],
         env,
     )
     with psycopg.connect(url) as connection:

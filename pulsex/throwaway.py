@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,7 +20,7 @@ from testing.postgresql import Postgresql, PostgresqlFactory
 from pulsex import cluster, guard
 from pulsex.deploy import DB, deploy
 
-LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 104 to 108, by system
+LONGEST_TEMPORARY_PATH = 50  # characters; a socket's whole path must fit the 104 bytes of the smallest sockaddr_un
 FAST = (
     "-h 127.0.0.1 -F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0"
     " -c autovacuum=off -c logging_collector=off"
@@ -32,7 +34,10 @@ LAUNCH = (
 
 
 class Throwaway(Postgresql):
-    """One cluster of testing.postgresql that root can run too."""
+    """One cluster of testing.postgresql, in a scratch directory, that root can run too."""
+
+    def __init__(self, *, place: Path, **settings: object) -> None:
+        super().__init__(base_dir=tempfile.mkdtemp(prefix="cluster-", dir=place), **settings)
 
     def initialize_database(self) -> None:
         """Make the cluster unless it was copied, and let the server's user have it."""
@@ -60,42 +65,58 @@ class ThrowawayFactory(PostgresqlFactory):
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """Yield a directory that is gone when this process is, with every server that runs in it, however we end."""
-    base = tempfile.gettempdir()
-    if len(base) > LONGEST_SOCKET_PATH - 60 or not cluster.reachable(Path(base) / "x"):
-        base = "/tmp"  # noqa: S108  # a private directory is made in it
+    base = Path(tempfile.gettempdir())
+    if len(str(base)) > LONGEST_TEMPORARY_PATH or not cluster.reachable(base / "entry"):
+        base = Path("/tmp")  # noqa: S108  # a private directory is made in it
     place = Path(tempfile.mkdtemp(prefix="pulsex-", dir=base)).resolve()
     place.chmod(0o711)
     os.mkfifo(place / "alive", mode=0o600)
     watcher = subprocess.Popen(
         [sys.executable, "-I", guard.__file__, place], stdin=subprocess.DEVNULL, start_new_session=True
     )
-    with (place / "alive").open("wb"):
+    while True:
+        try:
+            alive = os.open(place / "alive", os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:  # until the guard reads
+            if error.errno != errno.ENXIO or watcher.poll() is not None:
+                raise
+            time.sleep(0.01)
+    try:
         yield place
-    watcher.wait()
+    finally:
+        os.close(alive)
+        watcher.wait()
 
 
 @contextlib.contextmanager
 def holding(place: Path) -> Iterator[None]:
     """Hold a scratch directory that another process made, so that it outlives that process until we end."""
-    with (place / "alive").open("wb"):
+    alive = os.open(place / "alive", os.O_WRONLY | os.O_NONBLOCK)
+    try:
         yield
+    finally:
+        os.close(alive)
 
 
-def factory(place: Path, **options: object) -> ThrowawayFactory:
-    """Return a factory whose clusters lie in the scratch directory ``place`` and start from a cached initialised one.
-
-    Options go to testing.postgresql; ``on_initialized`` is called once with the cluster that becomes the cache.
-    """
+def settings(place: Path) -> dict[str, object]:
+    """Return what testing.postgresql needs to know to make a cluster in the scratch directory ``place``."""
     bin_dir = cluster.servable_bin(cluster.find_bin(), place)
-    tempfile.tempdir = str(place)
-    return ThrowawayFactory(
-        initdb=str(bin_dir / "initdb"),
-        initdb_args="--auth=trust --wal-segsize=1",
-        postgres=str(bin_dir / "postgres"),
-        postgres_args=FAST,
-        cache_initialized_db=True,
-        **options,
-    )
+    return {
+        "place": place,
+        "initdb": str(bin_dir / "initdb"),
+        "initdb_args": "--auth=trust --wal-segsize=1",
+        "postgres": str(bin_dir / "postgres"),
+        "postgres_args": FAST,
+    }
+
+
+def factory(place: Path, on_initialized: Callable[[Throwaway], None] | None = None) -> ThrowawayFactory:
+    """Return a factory of clusters in ``place``, each a copy of one that is initialised now.
+
+    ``on_initialized`` is called with that one while it runs.
+    """
+    return ThrowawayFactory(cache_initialized_db=True, on_initialized=on_initialized, **settings(place))
 
 
 def fingerprint(db: Path = DB) -> str:
@@ -128,3 +149,12 @@ def deployed_template(server: str, db: Path = DB) -> str:
             return name
     deploy(create_database(server, name), db)
     return name
+
+
+@contextlib.contextmanager
+def deployed(db: Path = DB) -> Iterator[str]:
+    """Yield the superuser's URL of a freshly deployed database on a cluster of its own, gone afterwards."""
+    with scratch() as place, Throwaway(**settings(place)) as server:
+        url = create_database(server.url(database="postgres"), "pulsex")
+        deploy(url, db)
+        yield url

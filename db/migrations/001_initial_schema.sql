@@ -18,7 +18,8 @@ CREATE SCHEMA IF NOT EXISTS ops;
 CREATE SCHEMA auth;
 CREATE SCHEMA pulsex;
 COMMENT ON SCHEMA ops IS 'Partition lifecycle, maintenance, health.';
-COMMENT ON SCHEMA auth IS 'Credentials, identities, sessions, one-time tokens, the signing key. Only its routines read it.';
+COMMENT ON SCHEMA auth IS
+'Credentials, identities, sessions, one-time tokens, the signing key. Only its routines read it.';
 COMMENT ON SCHEMA pulsex IS 'The app''s data, each person''s own under row level security.';
 
 -- What constraints and triggers need ---------------------------------------------------------------------------------
@@ -34,8 +35,9 @@ AND NOT jsonb_path_exists(p_content, 'lax $.sections[*].items[*] ? (
       && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$")
 )');
 COMMENT ON FUNCTION pulsex.is_briefing_content IS
-'True when p_content has the shape {"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]},
-every leaf a string and every item id 1 to 200 characters; further keys are allowed. Never null, never an error.';
+'True when p_content has the shape
+{"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]}, every leaf a string and every
+item id 1 to 200 characters; further keys are allowed. Never null, never an error.';
 
 CREATE FUNCTION pulsex.set_updated_at() RETURNS trigger
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = ''
@@ -89,20 +91,22 @@ ALTER TABLE pulsex.users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.users FORCE ROW LEVEL SECURITY;
 CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users
 FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
-COMMENT ON TABLE pulsex.users IS 'The person. No foreign key to it cascades: who erases must have emptied every table first.';
+COMMENT ON TABLE pulsex.users IS
+'The person. No foreign key to it cascades: who erases must have emptied every table first.';
 COMMENT ON COLUMN pulsex.users.locale IS 'BCP 47 language tag (RFC 5646), the language subtag in lower case.';
 COMMENT ON COLUMN pulsex.users.time_zone IS 'IANA name; the person''s "today" and delivery hours are read in it.';
-COMMENT ON COLUMN pulsex.users.status IS 'restricted: stored and readable by the person, processed by nobody (GDPR Art. 18).';
+COMMENT ON COLUMN pulsex.users.status IS
+'restricted: stored and readable by the person, processed by nobody (GDPR Art. 18).';
 
 CREATE TABLE pulsex.user_preferences (
     user_id uuid NOT NULL,
     delivery_time time NOT NULL DEFAULT '07:00',
     evening_delivery_time time,
-    delivery_days smallint [] NOT NULL DEFAULT '{1,2,3,4,5,6,7}',
+    delivery_days smallint[] NOT NULL DEFAULT '{1,2,3,4,5,6,7}',
     quiet_hours_start time,
     quiet_hours_end time,
     max_items smallint NOT NULL DEFAULT 12,
-    channels text [] NOT NULL DEFAULT '{push,in_app}',
+    channels text[] NOT NULL DEFAULT '{push,in_app}',
     settings jsonb NOT NULL DEFAULT '{}',
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT user_preferences_pk PRIMARY KEY (user_id),
@@ -113,14 +117,14 @@ CREATE TABLE pulsex.user_preferences (
     CHECK (extract(SECOND FROM evening_delivery_time) = 0 AND evening_delivery_time < '24:00'),
     CONSTRAINT user_preferences_delivery_days_check
     CHECK (
-        delivery_days <@ '{1,2,3,4,5,6,7}'::smallint [] AND cardinality(delivery_days) <= 7
+        delivery_days <@ '{1,2,3,4,5,6,7}'::smallint[] AND cardinality(delivery_days) <= 7
         AND array_position(delivery_days, NULL) IS NULL
     ),
     CONSTRAINT user_preferences_quiet_hours_check CHECK (num_nulls(quiet_hours_start, quiet_hours_end) IN (0, 2)),
     CONSTRAINT user_preferences_max_items_check CHECK (max_items BETWEEN 1 AND 50),
     CONSTRAINT user_preferences_channels_check
     CHECK (
-        channels <@ '{push,email,in_app}'::text [] AND cardinality(channels) <= 3
+        channels <@ '{push,email,in_app}'::text[] AND cardinality(channels) <= 3
         AND array_position(channels, NULL) IS NULL
     ),
     CONSTRAINT user_preferences_settings_check
@@ -133,9 +137,11 @@ FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 COMMENT ON TABLE pulsex.user_preferences IS 'When, how and how much a person wants to be briefed; one row each.';
 COMMENT ON COLUMN pulsex.user_preferences.delivery_time IS 'Wall-clock time in the person''s zone, to the minute.';
 COMMENT ON COLUMN pulsex.user_preferences.evening_delivery_time IS 'The evening edition''s time; null: none wanted.';
-COMMENT ON COLUMN pulsex.user_preferences.delivery_days IS 'ISO 8601 weekdays, 1 Monday to 7 Sunday; empty pauses delivery.';
-COMMENT ON COLUMN pulsex.user_preferences.quiet_hours_start IS 'Nothing is pushed from here to quiet_hours_end, over midnight
-if the end is earlier; in the person''s zone; both or neither.';
+COMMENT ON COLUMN pulsex.user_preferences.delivery_days IS
+'ISO 8601 weekdays, 1 Monday to 7 Sunday; empty pauses delivery.';
+COMMENT ON COLUMN pulsex.user_preferences.quiet_hours_start IS
+'Nothing is pushed from here to quiet_hours_end, over midnight if the end is earlier; in the person''s zone; both or
+neither.';
 COMMENT ON COLUMN pulsex.user_preferences.max_items IS 'Items in one briefing, at most.';
 COMMENT ON COLUMN pulsex.user_preferences.settings IS 'What the clients remember: a JSON object, at most 16 KiB.';
 
@@ -167,16 +173,19 @@ CREATE TABLE auth.identities (
     CONSTRAINT identities_subject_check CHECK (char_length(subject) BETWEEN 1 AND 255),
     CONSTRAINT identities_email_check CHECK (
         provider <> 'email'
-        OR (subject = lower(subject) AND subject ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
-            AND octet_length(subject) <= 254)
+        OR (
+            subject = lower(subject) AND subject ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+            AND octet_length(subject) <= 254
+        )
     )
 );
 ALTER TABLE auth.identities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE auth.identities FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE auth.identities IS 'Global lookup from what a person signs in with to who they are.';
 COMMENT ON COLUMN auth.identities.provider IS 'email, or the name of an identity provider.';
-COMMENT ON COLUMN auth.identities.subject IS 'The name within the provider; an e-mail address is stored in lower case, at
-most 254 octets (RFC 5321, 4.5.3.1.3, less the angle brackets).';
+COMMENT ON COLUMN auth.identities.subject IS
+'The name within the provider; an e-mail address is stored in lower case, at most 254 octets (RFC 5321, 4.5.3.1.3, less
+the angle brackets).';
 
 CREATE TABLE auth.passwords (
     user_id uuid NOT NULL,
@@ -187,17 +196,34 @@ CREATE TABLE auth.passwords (
     CONSTRAINT passwords_pk PRIMARY KEY (user_id),
     CONSTRAINT passwords_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
     CONSTRAINT passwords_password_hash_check CHECK (
-        password_hash ~ '^\$argon2id\$v=19\$m=[0-9]{4,7},t=[0-9]{1,3},p=[0-9]{1,3}\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'
+        password_hash ~ '^\$argon2id\$v=19\$m=\d{4,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]{22,86}\$[A-Za-z0-9+/]{43,86}$'
     ),
     CONSTRAINT passwords_failed_attempts_check CHECK (failed_attempts >= 0)
 );
 ALTER TABLE auth.passwords ENABLE ROW LEVEL SECURITY;
 ALTER TABLE auth.passwords FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE auth.passwords IS 'One password a person, hashed by the application.';
-COMMENT ON COLUMN auth.passwords.password_hash IS 'Argon2id (RFC 9106) as a PHC string: a salt of at least 16 and a tag of at
-least 32 bytes in unpadded Base64. Anything else, a plain password above all, is refused.';
+COMMENT ON COLUMN auth.passwords.password_hash IS
+'Argon2id (RFC 9106) as a PHC string: a salt of at least 16 and a tag of at least 32 bytes in unpadded Base64. Anything
+else, a plain password above all, is refused.';
 COMMENT ON COLUMN auth.passwords.failed_attempts IS 'Failures since the last success.';
-COMMENT ON COLUMN auth.passwords.locked_until IS 'No attempt counts before this time; the delay doubles with each failure.';
+COMMENT ON COLUMN auth.passwords.locked_until IS
+'No attempt counts before this time; the delay doubles with each failure.';
+
+CREATE TABLE auth.login_decoys (
+    decoy_id uuid NOT NULL,
+    failed_attempts integer NOT NULL,
+    locked_until timestamptz NOT NULL,
+    CONSTRAINT login_decoys_pk PRIMARY KEY (decoy_id),
+    CONSTRAINT login_decoys_failed_attempts_check CHECK (failed_attempts > 0)
+);
+ALTER TABLE auth.login_decoys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE auth.login_decoys FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE auth.login_decoys IS
+'Failures of logins that nobody is behind, so that guessing locks an unknown e-mail address exactly as it locks a known
+one, and tells nobody which it is. Belongs to no person; auth.purge_expired() empties it.';
+COMMENT ON COLUMN auth.login_decoys.decoy_id IS
+'Digest of what was tried; auth.login_credential() gives it as the user''s id.';
 
 CREATE TABLE auth.sessions (
     user_id uuid NOT NULL,
@@ -220,9 +246,11 @@ CREATE TABLE auth.sessions (
 ALTER TABLE auth.sessions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE auth.sessions FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE auth.sessions IS 'A row for each session token ever handed out and not yet purged.';
-COMMENT ON COLUMN auth.sessions.token_hash IS 'SHA-256 of the whole token; the token itself is shown once and stored nowhere.';
+COMMENT ON COLUMN auth.sessions.token_hash IS
+'SHA-256 of the whole token; the token itself is shown once and stored nowhere.';
 COMMENT ON COLUMN auth.sessions.family_id IS 'The sign-in this token descends from; rotation keeps it.';
-COMMENT ON COLUMN auth.sessions.revoked_at IS 'From when the token is refused; in the future while a rotated one''s grace runs.';
+COMMENT ON COLUMN auth.sessions.revoked_at IS
+'From when the token is refused; in the future while a rotated one''s grace runs.';
 
 CREATE TABLE auth.one_time_tokens (
     user_id uuid NOT NULL,
@@ -261,8 +289,9 @@ CREATE TABLE auth.signing_key (
 );
 ALTER TABLE auth.signing_key ENABLE ROW LEVEL SECURITY;
 ALTER TABLE auth.signing_key FORCE ROW LEVEL SECURITY;
-COMMENT ON TABLE auth.signing_key IS 'The key that signs contexts, and the one before it: a transaction that is under way
-when the key rotates still ends well. Made at deploy, rotated by auth.rotate_signing_key().';
+COMMENT ON TABLE auth.signing_key IS
+'The key that signs contexts, and the one before it: a transaction that is under way when the key rotates still ends
+well. Made at deploy, rotated by auth.rotate_signing_key().';
 COMMENT ON COLUMN auth.signing_key.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
 COMMENT ON COLUMN auth.signing_key.outer_pad IS 'The key XOR opad, HMAC''s second block.';
 
@@ -307,10 +336,13 @@ CREATE TABLE pulsex.briefings (
 ) PARTITION BY RANGE (briefing_date);
 ALTER TABLE pulsex.briefings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.briefings FORCE ROW LEVEL SECURITY;
-COMMENT ON TABLE pulsex.briefings IS 'What a person was briefed of, by their local date; a partition a month, no default one.';
+COMMENT ON TABLE pulsex.briefings IS
+'What a person was briefed of, by their local date; a partition a month, no default one.';
 COMMENT ON COLUMN pulsex.briefings.version IS 'Grows by one each time other content is published.';
-COMMENT ON COLUMN pulsex.briefings.content IS 'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
-COMMENT ON COLUMN pulsex.briefings.search IS 'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
+COMMENT ON COLUMN pulsex.briefings.content IS
+'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
+COMMENT ON COLUMN pulsex.briefings.search IS
+'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
 
 CREATE TABLE pulsex.briefing_feedback (
     user_id uuid NOT NULL,
@@ -361,8 +393,10 @@ CREATE TABLE pulsex.engagement_events (
 ) PARTITION BY RANGE (occurred_at);
 ALTER TABLE pulsex.engagement_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.engagement_events FORCE ROW LEVEL SECURITY;
-COMMENT ON TABLE pulsex.engagement_events IS 'What people did with their briefings. Append-only; a partition a month (UTC).';
-COMMENT ON COLUMN pulsex.engagement_events.event_id IS 'Made by the client, so that sending a batch again changes nothing.';
+COMMENT ON TABLE pulsex.engagement_events IS
+'What people did with their briefings. Append-only; a partition a month (UTC).';
+COMMENT ON COLUMN pulsex.engagement_events.event_id IS
+'Made by the client, so that sending a batch again changes nothing.';
 COMMENT ON COLUMN pulsex.engagement_events.properties IS 'A JSON object, at most 4 KiB; dwell carries {"ms": number}.';
 
 CREATE TABLE pulsex.engagement_daily (
@@ -397,7 +431,8 @@ CREATE TABLE pulsex.devices (
 ALTER TABLE pulsex.devices ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.devices FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.devices IS 'Where a person can be reached by push.';
-COMMENT ON COLUMN pulsex.devices.push_token IS 'The address the push provider gave; it authorises nobody to read anything.';
+COMMENT ON COLUMN pulsex.devices.push_token IS
+'The address the push provider gave; it authorises nobody to read anything.';
 COMMENT ON COLUMN pulsex.devices.retired_at IS 'Signed out, moved to another account, or unregistered at the provider.';
 
 CREATE TABLE pulsex.push_token_owners (
@@ -411,7 +446,8 @@ CREATE TABLE pulsex.push_token_owners (
 );
 ALTER TABLE pulsex.push_token_owners ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.push_token_owners FORCE ROW LEVEL SECURITY;
-COMMENT ON TABLE pulsex.push_token_owners IS 'Global lookup: a push token has one live owner, so no message reaches the wrong person.';
+COMMENT ON TABLE pulsex.push_token_owners IS
+'Global lookup: a push token has one live owner, so no message reaches the wrong person.';
 COMMENT ON COLUMN pulsex.push_token_owners.push_token_hash IS 'SHA-256 of the token.';
 
 CREATE TABLE pulsex.notifications (
@@ -440,10 +476,12 @@ ALTER TABLE pulsex.notifications ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.notifications FORCE ROW LEVEL SECURITY;
 CREATE UNIQUE INDEX notifications_user_id_dedup_key_idx ON pulsex.notifications (user_id, dedup_key)
 WHERE state = 'pending';
-COMMENT ON INDEX pulsex.notifications_user_id_dedup_key_idx IS 'While one waits, a second with its key is not enqueued.';
+COMMENT ON INDEX pulsex.notifications_user_id_dedup_key_idx IS
+'While one waits, a second with its key is not enqueued.';
 COMMENT ON TABLE pulsex.notifications IS 'What a person was or will be told: their inbox.';
 COMMENT ON COLUMN pulsex.notifications.kind IS 'What it is about, for example briefing_ready.';
-COMMENT ON COLUMN pulsex.notifications.dedup_key IS 'The caller''s name for the occasion; unique per person while pending.';
+COMMENT ON COLUMN pulsex.notifications.dedup_key IS
+'The caller''s name for the occasion; unique per person while pending.';
 
 CREATE TABLE pulsex.notification_queue (
     user_id uuid NOT NULL,
@@ -470,10 +508,12 @@ CREATE TABLE pulsex.notification_queue (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE pulsex.notification_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.notification_queue FORCE ROW LEVEL SECURITY;
-COMMENT ON TABLE pulsex.notification_queue IS 'Only what is still to be delivered; the row goes when the delivery ends.';
+COMMENT ON TABLE pulsex.notification_queue IS
+'Only what is still to be delivered; the row goes when the delivery ends.';
 COMMENT ON COLUMN pulsex.notification_queue.priority IS 'Higher goes first, -100 to 100.';
 COMMENT ON COLUMN pulsex.notification_queue.available_at IS 'Not before this time.';
-COMMENT ON COLUMN pulsex.notification_queue.lease_token IS 'Given to the worker that holds the lease; without it nothing can be settled.';
+COMMENT ON COLUMN pulsex.notification_queue.lease_token IS
+'Given to the worker that holds the lease; without it nothing can be settled.';
 
 CREATE TABLE pulsex.notification_attempts (
     user_id uuid NOT NULL,

@@ -1,16 +1,18 @@
 -- The performance indexes, each with the query it serves. Primary keys already serve every read of one person's rows by
 -- date or id, because they start with user_id; what is here is for other orders, for search, and for the workers.
 --
--- squawk-ignore-file require-concurrent-index-creation: it runs on the empty tables that 001 made a moment before, and
--- an index on a partitioned table can't be built concurrently.
+-- They run on the empty tables that 001 made a moment before, and an index on a partitioned table can't be built
+-- concurrently anyway.
+-- squawk-ignore-file require-concurrent-index-creation
 
 -- migrate:up
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
 
 CREATE INDEX briefings_content_idx ON pulsex.briefings USING gin (content jsonb_path_ops);
-COMMENT ON INDEX pulsex.briefings_content_idx IS 'pulsex.find_briefings: content @> filter. jsonb_path_ops serves only @>, @@ and
-@?, and is smaller and faster at it than the default operator class.';
+COMMENT ON INDEX pulsex.briefings_content_idx IS
+'pulsex.find_briefings: content @> filter. jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it
+than the default operator class.';
 CREATE INDEX briefings_search_idx ON pulsex.briefings USING gin (search);
 COMMENT ON INDEX pulsex.briefings_search_idx IS 'pulsex.search_briefings: search @@ query.';
 
@@ -18,8 +20,8 @@ CREATE INDEX briefing_schedule_due_at_idx ON pulsex.briefing_schedule (due_at, u
 COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS 'pulsex.due_briefings: due_at <= now, the longest due first.';
 
 CREATE INDEX engagement_events_occurred_at_idx ON pulsex.engagement_events USING brin (occurred_at);
-COMMENT ON INDEX pulsex.engagement_events_occurred_at_idx IS 'ops.roll_up_engagement: one day of everybody''s events, which
-arrive nearly in order of time.';
+COMMENT ON INDEX pulsex.engagement_events_occurred_at_idx IS
+'ops.roll_up_engagement: one day of everybody''s events, which arrive nearly in order of time.';
 
 CREATE INDEX notifications_unread_idx ON pulsex.notifications (user_id, created_at DESC)
 WHERE read_at IS NULL AND state = 'sent';
@@ -27,7 +29,8 @@ COMMENT ON INDEX pulsex.notifications_unread_idx IS 'pulsex.unread_notifications
 
 CREATE INDEX notification_queue_claim_idx ON pulsex.notification_queue (channel, priority DESC, available_at)
 WHERE lease_until IS NULL;
-COMMENT ON INDEX pulsex.notification_queue_claim_idx IS 'pulsex.claim_notifications: of one channel, most urgent first.';
+COMMENT ON INDEX pulsex.notification_queue_claim_idx IS
+'pulsex.claim_notifications: of one channel, most urgent first.';
 CREATE INDEX notification_queue_lease_until_idx ON pulsex.notification_queue (lease_until)
 WHERE lease_until IS NOT NULL;
 COMMENT ON INDEX pulsex.notification_queue_lease_until_idx IS 'pulsex.claim_notifications: leases that have run out.';
@@ -40,12 +43,13 @@ COMMENT ON INDEX auth.sessions_expires_at_idx IS 'Purging what expired long ago.
 CREATE INDEX identities_user_id_idx ON auth.identities (user_id);
 COMMENT ON INDEX auth.identities_user_id_idx IS 'Foreign key identities_user_fk: all identities of a person.';
 CREATE INDEX push_token_owners_user_id_device_id_idx ON pulsex.push_token_owners (user_id, device_id);
-COMMENT ON INDEX pulsex.push_token_owners_user_id_device_id_idx IS 'Foreign key push_token_owners_device_fk: all tokens of a
-device.';
+COMMENT ON INDEX pulsex.push_token_owners_user_id_device_id_idx IS
+'Foreign key push_token_owners_device_fk: all tokens of a device.';
 CREATE INDEX user_topics_topic_id_idx ON pulsex.user_topics (topic_id);
 COMMENT ON INDEX pulsex.user_topics_topic_id_idx IS 'Foreign key user_topics_topic_fk: who follows a topic.';
 CREATE INDEX users_time_zone_idx ON pulsex.users (time_zone);
-COMMENT ON INDEX pulsex.users_time_zone_idx IS 'Foreign key users_time_zone_fk: who lives by a zone whose rules changed.';
+COMMENT ON INDEX pulsex.users_time_zone_idx IS
+'Foreign key users_time_zone_fk: who lives by a zone whose rules changed.';
 
 -- migrate:down
 DROP INDEX pulsex.users_time_zone_idx;

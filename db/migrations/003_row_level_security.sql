@@ -1,10 +1,10 @@
 -- Who sees what, on one page.
 --
--- A person reaches their own rows and no others: every policy for pulsex_app compares user_id with
--- (SELECT auth.current_user_id()), which is null unless this transaction proved a session. The sub-select makes the
--- planner call it once per statement instead of once per row, and use the index on user_id.
--- Policies say which rows, grants say which columns and verbs; what isn't granted here is granted nowhere. Partitions get
--- no grants and no policies at all: they are reached through their parent or not at all.
+-- A person reaches their own rows and no others: every policy for pulsex_app compares user_id with (SELECT
+-- auth.current_user_id()), which is null unless this transaction proved a session. The sub-select makes the planner
+-- call it once per statement instead of once per row, and use the index on user_id. Policies say which rows, grants
+-- say which columns and verbs; what isn't granted here is granted nowhere. Partitions get no grants and no policies at
+-- all: they are reached through their parent or not at all.
 
 -- migrate:up
 SET LOCAL lock_timeout = '2s';
@@ -40,16 +40,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth.current_user_id IS
-'The user that auth.use_session() proved in this very transaction, or null. It trusts nothing but the signature: HMAC-SHA256
-(RFC 2104) over the user id, the start of the transaction and the backend''s pid, under the current or the previous key.
-Never an error, whatever stands in pulsex.context.';
+'The user that auth.use_session() proved in this very transaction, or null. It trusts nothing but the signature:
+HMAC-SHA256 (RFC 2104) over the user id, the start of the transaction and the backend''s pid, under the current or the
+previous key. Never an error, whatever stands in pulsex.context.';
 
 SET LOCAL ROLE pulsex_owner;
 REVOKE CREATE ON SCHEMA auth FROM pulsex_service;
 
--- Who may enter, and what they may do there ----------------------------------------------------------------------------
+-- Who may enter, and what they may do there ---------------------------------------------------------------------------
 
-GRANT USAGE ON SCHEMA auth TO pulsex_auth, pulsex_app;
+GRANT USAGE ON SCHEMA auth TO pulsex_auth, pulsex_app, pulsex_worker;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_service, pulsex_app, pulsex_worker;
 GRANT USAGE ON SCHEMA ops TO pulsex_service, pulsex_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth, pulsex TO pulsex_service;
@@ -60,7 +60,8 @@ pulsex.briefings, pulsex.briefing_feedback, pulsex.engagement_events, pulsex.eng
 pulsex.notifications TO pulsex_app;
 GRANT UPDATE (display_name, locale, time_zone) ON pulsex.users TO pulsex_app;
 GRANT UPDATE (
-    delivery_time, evening_delivery_time, delivery_days, quiet_hours_start, quiet_hours_end, max_items, channels, settings
+    delivery_time, evening_delivery_time, delivery_days, quiet_hours_start, quiet_hours_end, max_items, channels,
+    settings
 ) ON pulsex.user_preferences TO pulsex_app;
 GRANT INSERT, DELETE, UPDATE (weight) ON pulsex.user_topics TO pulsex_app;
 GRANT UPDATE (read_at) ON pulsex.briefings TO pulsex_app;
@@ -69,7 +70,7 @@ ON pulsex.briefing_feedback TO pulsex_app;
 GRANT INSERT ON pulsex.engagement_events TO pulsex_app;
 GRANT UPDATE (read_at) ON pulsex.notifications TO pulsex_app;
 
--- The routines that vouch for themselves see every row -----------------------------------------------------------------
+-- The routines that vouch for themselves see every row ----------------------------------------------------------------
 
 DO $$
 DECLARE
@@ -86,7 +87,7 @@ BEGIN
 END
 $$;
 
--- A person's own rows --------------------------------------------------------------------------------------------------
+-- A person's own rows -------------------------------------------------------------------------------------------------
 
 CREATE POLICY select_own ON pulsex.users FOR SELECT TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id()));
@@ -144,7 +145,8 @@ USING (user_id = (SELECT auth.current_user_id()));
 COMMENT ON POLICY select_own ON pulsex.engagement_events IS 'What was recorded of oneself.';
 CREATE POLICY insert_own ON pulsex.engagement_events FOR INSERT TO pulsex_app
 WITH CHECK (user_id = (SELECT auth.current_user_id()));
-COMMENT ON POLICY insert_own ON pulsex.engagement_events IS 'Recording one''s own events; they are never changed after.';
+COMMENT ON POLICY insert_own ON pulsex.engagement_events IS
+'Recording one''s own events; they are never changed after.';
 
 CREATE POLICY select_own ON pulsex.engagement_daily FOR SELECT TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id()));
@@ -180,4 +182,4 @@ DROP FUNCTION auth.current_user_id();
 REVOKE ALL ON ALL TABLES IN SCHEMA auth, pulsex FROM pulsex_service, pulsex_app;
 REVOKE USAGE ON SCHEMA ops FROM pulsex_service, pulsex_worker;
 REVOKE USAGE ON SCHEMA pulsex FROM pulsex_service, pulsex_app, pulsex_worker;
-REVOKE USAGE ON SCHEMA auth FROM pulsex_service, pulsex_auth, pulsex_app;
+REVOKE USAGE ON SCHEMA auth FROM pulsex_service, pulsex_auth, pulsex_app, pulsex_worker;

@@ -42,8 +42,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_search IS
-'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of p_locale.
-Text past what a briefing may hold isn''t read, so that a document too large fails for its size and not in here.';
+'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of
+p_locale. Text past what a briefing may hold isn''t read, so that a document too large fails for its size and not in
+here.';
 
 CREATE OR REPLACE FUNCTION pulsex.publish_briefing(
     p_user_id uuid,
@@ -84,13 +85,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.publish_briefing IS
-'Stores a person''s briefing for one of their local dates and returns its version: 1 when new, the next when title or content
-differ from what is there, and the same, with nothing changed, when they don''t. Without p_title the first section''s
-headline is the title; a title is cut at 300 characters.
-Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape (briefings_content_shape_check)
-or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no partition is for.';
+'Stores a person''s briefing for one of their local dates and returns its version: 1 when new, the next when title or
+content differ from what is there, and the same, with nothing changed, when they don''t. Without p_title the first
+section''s headline is the title; a title is cut at 300 characters.
+Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape
+(briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
+partition is for.';
 
--- The person's side: SECURITY INVOKER, under row level security --------------------------------------------------------
+-- The person's side: SECURITY INVOKER, under row level security -------------------------------------------------------
 SET LOCAL ROLE pulsex_owner;
 
 CREATE OR REPLACE FUNCTION pulsex.todays_briefing(
@@ -121,7 +123,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.todays_briefing IS
-'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody else.';
+'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody
+else.';
 
 CREATE OR REPLACE FUNCTION pulsex.briefing_history(
     p_user_id uuid,
@@ -151,5 +154,5 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_history IS
 'A page of a person''s briefings, newest first, without their content: those before p_before, which is the last
-briefing_date of the page before (null: from the newest). A date is never split between pages, so a page may exceed p_limit
-by an edition. Errors: PT422 p_limit outside 1 to 100.';
+briefing_date of the page before (null: from the newest). A date is never split between pages, so a page may exceed
+p_limit by an edition. Errors: PT422 p_limit outside 1 to 100.';

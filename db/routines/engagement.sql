@@ -25,4 +25,5 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.record_feedback IS
 'Rates a briefing, or one item of it; rating again replaces the rating, and saying the same again changes nothing.
-Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5 or a comment over 2000 characters.';
+Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5 or a comment over 2000
+characters.';

@@ -1,5 +1,5 @@
--- Who a person is and how they prove it: registration, the password check, one-time tokens. All of it is for the sign-in
--- service (pulsex_auth); a connection that serves requests (pulsex_app) can call none of it.
+-- Who a person is and how they prove it: registration, the password check, one-time tokens. All of it is for the
+-- sign-in service (pulsex_auth); a connection that serves requests (pulsex_app) can call none of it.
 
 SET LOCAL ROLE pulsex_service;
 
@@ -38,6 +38,210 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth.register_user IS
-'Registers a person: user, e-mail identity (unverified), password and default preferences, all or nothing. Returns the id.
+'Registers a person: user, e-mail identity (unverified), password and default preferences, all or nothing. Returns the
+id.
 p_password_hash: Argon2id as a PHC string. p_time_zone: IANA name. p_locale: BCP 47 tag.
 Errors: PT409 the e-mail is taken; 23514 an invalid e-mail, hash, name or locale; 23503 an unknown time zone.';
+
+CREATE OR REPLACE FUNCTION auth.find_user(p_email text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    RETURN (
+        SELECT i.user_id FROM auth.identities AS i
+        WHERE i.provider = 'email' AND i.subject = auth.normalize_email(p_email)
+    );
+END
+$$;
+COMMENT ON FUNCTION auth.find_user IS
+'Whose e-mail address this is, or null. To send a one-time token to; whoever asked for one must not learn the answer.';
+
+-- Signing in with a password ------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION auth.lock_delay(p_failed_attempts integer) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN make_interval(secs => 2 ^ least(p_failed_attempts - 1, 12)::double precision);
+COMMENT ON FUNCTION auth.lock_delay IS
+'How long a login is locked after so many failures in a row: a second after the first, doubling with each, at most 4096
+s.';
+
+CREATE OR REPLACE FUNCTION auth.refuse_locked(p_locked_until timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_seconds double precision := ceil(extract(EPOCH FROM p_locked_until - clock_timestamp()));
+BEGIN
+    IF v_seconds > 0 THEN
+        RAISE EXCEPTION 'too many failed attempts' USING ERRCODE = 'PT423', DETAIL = v_seconds::text;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION auth.refuse_locked IS
+'Errors: PT423 until p_locked_until has passed; DETAIL is the whole seconds left, as in Retry-After (RFC 9110,
+10.2.3).';
+
+CREATE OR REPLACE FUNCTION auth.login_credential(p_email text)
+RETURNS TABLE (user_id uuid, password_hash text, locked_until timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_email text := auth.normalize_email(p_email);
+    v_digest bytea := sha256(convert_to('decoy:' || coalesce(v_email, ''), 'UTF8'));
+    v_decoy_id uuid := encode(substr(v_digest, 1, 16), 'hex')::uuid;
+BEGIN
+    -- Both sides of each coalesce are looked up for everybody: a known e-mail takes the path that an unknown one takes.
+    SELECT
+        coalesce(p.user_id, v_decoy_id),
+        coalesce(p.password_hash, concat(
+            -- As costly to check as somebody's: its parameters, a salt, and a tag that no password has.
+            '$argon2id$v=19$', coalesce(split_part(example.password_hash, '$', 4), 'm=65536,t=3,p=4'), '$',
+            rtrim(encode(substr(v_digest, 17, 16), 'base64'), '='), '$', rtrim(encode(sha256(v_digest), 'base64'), '=')
+        )),
+        CASE WHEN p.user_id IS NULL THEN d.locked_until ELSE p.locked_until END
+    INTO user_id, password_hash, locked_until
+    FROM (SELECT) AS always
+    LEFT JOIN auth.identities AS i ON i.provider = 'email' AND i.subject = v_email
+    LEFT JOIN auth.passwords AS p ON p.user_id = i.user_id
+    LEFT JOIN auth.login_decoys AS d ON d.decoy_id = v_decoy_id
+    LEFT JOIN (SELECT e.password_hash FROM auth.passwords AS e LIMIT 1) AS example ON TRUE;
+    PERFORM auth.refuse_locked(locked_until);
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION auth.login_credential IS
+'What the application needs to check a password: always one row. For an e-mail that nobody has, the row is a decoy,
+with an id nobody has and a hash no password fits, as costly to check: verify, and call auth.record_login(), in either
+case. locked_until is in the past or null. Errors: PT423 locked, the seconds left in DETAIL, for a decoy too.';
+
+CREATE OR REPLACE FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_locked_until timestamptz;
+BEGIN
+    IF p_succeeded THEN
+        SELECT p.locked_until INTO v_locked_until FROM auth.passwords AS p WHERE p.user_id = p_user_id FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+        END IF;
+        PERFORM auth.refuse_locked(v_locked_until);
+        UPDATE auth.passwords AS p SET failed_attempts = 0, locked_until = NULL
+        WHERE p.user_id = p_user_id AND p.failed_attempts > 0;
+        RETURN;
+    END IF;
+
+    UPDATE auth.passwords AS p
+    SET failed_attempts = p.failed_attempts + 1,
+        locked_until = clock_timestamp() + auth.lock_delay(p.failed_attempts + 1)
+    WHERE p.user_id = p_user_id;
+    IF NOT FOUND AND p_user_id IS NOT NULL THEN
+        INSERT INTO auth.login_decoys AS d (decoy_id, failed_attempts, locked_until)
+        VALUES (p_user_id, 1, clock_timestamp() + auth.lock_delay(1))
+        ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
+        SET failed_attempts = d.failed_attempts + 1,
+            locked_until = excluded.locked_until - auth.lock_delay(1) + auth.lock_delay(d.failed_attempts + 1);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION auth.record_login IS
+'Says how the password check went, for the id that auth.login_credential() gave. A failure locks the login for twice as
+long as the failure before it; a success forgets them. Commit a failure: it raises nothing, so that it can be, and a
+caller who rolls back forgets it. Call it in a transaction of its own, before auth.start_session().
+Errors: PT423 a success while another attempt''s failure has locked the login; PT404 a success of nobody.';
+
+-- One-time tokens -----------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION auth.issue_one_time_token(
+    p_user_id uuid,
+    p_purpose text,
+    p_lifetime interval DEFAULT '1 hour'
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_token text := encode(auth.random_bytes(), 'hex');
+BEGIN
+    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
+        RAISE EXCEPTION 'a one-time token lasts between a second and seven days' USING ERRCODE = 'PT422';
+    END IF;
+    INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
+    VALUES (p_user_id, p_purpose, sha256(convert_to(v_token, 'UTF8')), now() + p_lifetime)
+    ON CONFLICT ON CONSTRAINT one_time_tokens_pk DO UPDATE
+    SET token_hash = excluded.token_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
+        used_at = excluded.used_at, attempts = excluded.attempts;
+    RETURN v_token;
+EXCEPTION
+    WHEN foreign_key_violation OR not_null_violation THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+END
+$$;
+COMMENT ON FUNCTION auth.issue_one_time_token IS
+'Makes the token for a purpose, verify_email or reset_password, in place of any before it, and returns it: 64 hex
+digits, seen only now. p_lifetime: one second to seven days. Errors: PT404 no such user; PT422 a lifetime out of
+bounds; 23514 an unknown purpose.';
+
+CREATE OR REPLACE FUNCTION auth.redeem_one_time_token(p_user_id uuid, p_purpose text, p_token text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_right boolean;
+BEGIN
+    -- The row is locked by the update, so that of two who redeem at once the second sees it used.
+    UPDATE auth.one_time_tokens AS t
+    SET used_at = CASE WHEN t.token_hash = sha256(convert_to(p_token, 'UTF8')) THEN clock_timestamp() END,
+        attempts = t.attempts + 1
+    WHERE t.user_id = p_user_id AND t.purpose = p_purpose
+        AND t.used_at IS NULL AND t.attempts < 5 AND t.expires_at > clock_timestamp()
+    RETURNING t.used_at IS NOT NULL INTO v_right;
+    IF v_right AND p_purpose = 'verify_email' THEN
+        UPDATE auth.identities AS i SET verified_at = now()
+        WHERE i.user_id = p_user_id AND i.provider = 'email' AND i.verified_at IS NULL;
+    END IF;
+    RETURN coalesce(v_right, FALSE);
+END
+$$;
+COMMENT ON FUNCTION auth.redeem_one_time_token IS
+'True once, for the right token in time; verify_email then marks the e-mail verified. False for a wrong, used, expired
+or unknown one, or after five attempts: commit it, since rolling back forgets the attempt.';
+
+CREATE OR REPLACE FUNCTION auth.reset_password(p_user_id uuid, p_token text, p_password_hash text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    IF NOT auth.redeem_one_time_token(p_user_id, 'reset_password', p_token) THEN
+        RETURN FALSE;
+    END IF;
+    INSERT INTO auth.passwords (user_id, password_hash) VALUES (p_user_id, p_password_hash)
+    ON CONFLICT ON CONSTRAINT passwords_pk DO UPDATE
+    SET password_hash = excluded.password_hash, changed_at = excluded.changed_at,
+        failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
+    UPDATE auth.sessions AS s SET revoked_at = now()
+    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    RETURN TRUE;
+END
+$$;
+COMMENT ON FUNCTION auth.reset_password IS
+'With the right reset_password token: sets the new hash, lifts any lock, ends every session, and returns true.
+Otherwise false: commit that too, as in auth.redeem_one_time_token(). Errors: 23514 not an Argon2id PHC string; the
+token is then still good.';
+
+CREATE OR REPLACE FUNCTION auth.purge_expired(p_before timestamptz DEFAULT now() - interval '30 days') RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_purged bigint;
+BEGIN
+    WITH sessions AS (
+        DELETE FROM auth.sessions AS s WHERE s.expires_at < p_before RETURNING 1
+    ), tokens AS (
+        DELETE FROM auth.one_time_tokens AS t WHERE t.expires_at < p_before RETURNING 1
+    ), decoys AS (
+        DELETE FROM auth.login_decoys AS d WHERE d.locked_until < p_before RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM tokens) + (SELECT count(*) FROM decoys)
+    INTO v_purged;
+    RETURN v_purged;
+END
+$$;
+COMMENT ON FUNCTION auth.purge_expired IS
+'Deletes sessions, one-time tokens and login decoys that ended before p_before; returns how many.';

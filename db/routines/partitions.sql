@@ -52,12 +52,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.ensure_partitions IS
-'Makes the monthly partitions that are missing, from the month of p_since (default: the last one) to p_months_ahead after
-this one, and returns how many it made. Each is built apart, with row level security forced and no grants, and then attached,
-which locks the parent only SHARE UPDATE EXCLUSIVE (https://www.postgresql.org/docs/18/ddl-partitioning.html). Safe to call
-from several schedulers at once. Errors: PT422 an argument out of bounds; 55P03 a lock not had within 2 s.';
+'Makes the monthly partitions that are missing, from the month of p_since (default: the last one) to p_months_ahead
+after this one, and returns how many it made. Each is built apart, with row level security forced and no grants, and
+then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+(https://www.postgresql.org/docs/18/ddl-partitioning.html). Safe to call from several schedulers at once. Errors: PT422
+an argument out of bounds; 55P03 a lock not had within 2 s.';
 
--- Rows: SECURITY DEFINER as the service ---------------------------------------------------------------------------------
+-- Rows: SECURITY DEFINER as the service -------------------------------------------------------------------------------
 SET LOCAL ROLE pulsex_service;
 
 CREATE OR REPLACE FUNCTION ops.refresh_time_zones() RETURNS integer

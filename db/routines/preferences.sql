@@ -22,7 +22,8 @@ BEGIN
 
     UPDATE pulsex.user_preferences AS p
     SET (
-        delivery_time, evening_delivery_time, delivery_days, quiet_hours_start, quiet_hours_end, max_items, channels, settings
+        delivery_time, evening_delivery_time, delivery_days, quiet_hours_start, quiet_hours_end, max_items, channels,
+        settings
     ) = (
         SELECT
             r.delivery_time, r.evening_delivery_time, r.delivery_days, r.quiet_hours_start, r.quiet_hours_end,
@@ -42,7 +43,7 @@ COMMENT ON FUNCTION pulsex.update_preferences IS
 'Changes the preferences named in p_changes, a JSON object keyed by column of pulsex.user_preferences, and no others.
 Errors: PT422 an unknown key or a value of the wrong type; PT404 not one''s own; 23514, 23502 a value out of bounds.';
 
-CREATE OR REPLACE FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text []) RETURNS void
+CREATE OR REPLACE FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
@@ -60,5 +61,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.follow_topics IS
-'Follows the topics with these slugs; those already followed keep their weight. Unfollow by deleting from pulsex.user_topics.
+'Follows the topics with these slugs; those already followed keep their weight. Unfollow by deleting from
+pulsex.user_topics.
 Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else.';

@@ -1,33 +1,40 @@
--- Who may call what, on one page. Everything is taken away first, so that a grant which leaves this page leaves the database.
+-- Who may call what, on one page. Everything is taken away first, so that a grant which leaves this page leaves the
+-- database.
 
 DO $$
 DECLARE
-    v_routine record;
+    v_grant record;
 BEGIN
-    FOR v_routine IN
-        SELECT p.oid::regprocedure AS signature, p.proowner::regrole AS owner FROM pg_catalog.pg_proc AS p
+    FOR v_grant IN
+        SELECT
+            p.oid::regprocedure AS routine,
+            p.proowner::regrole AS owner,
+            CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+        FROM pg_catalog.pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
         WHERE p.pronamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+            AND a.grantee <> p.proowner
     LOOP
-        EXECUTE format('SET LOCAL ROLE %s', v_routine.owner);
-        EXECUTE format(
-            'REVOKE ALL ON FUNCTION %s FROM PUBLIC, pulsex_auth, pulsex_app, pulsex_worker, pulsex_privacy, pulsex_analyst',
-            v_routine.signature
-        );
+        EXECUTE format('SET LOCAL ROLE %s', v_grant.owner);
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', v_grant.routine, v_grant.grantee);
     END LOOP;
 END
 $$;
 
 SET LOCAL ROLE pulsex_service;
 GRANT EXECUTE ON FUNCTION
-auth.register_user, auth.start_session TO pulsex_auth;
+auth.register_user, auth.find_user, auth.login_credential, auth.record_login, auth.start_session,
+auth.issue_one_time_token, auth.redeem_one_time_token, auth.reset_password TO pulsex_auth;
 GRANT EXECUTE ON FUNCTION
-auth.current_user_id, auth.use_session TO pulsex_app;
+auth.current_user_id, auth.use_session, auth.touch_session, auth.rotate_session, auth.end_session,
+auth.end_all_sessions TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
-pulsex.publish_briefing, ops.refresh_time_zones TO pulsex_worker;
+pulsex.publish_briefing, ops.refresh_time_zones, auth.purge_expired TO pulsex_worker;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
 pulsex.update_preferences, pulsex.follow_topics, pulsex.todays_briefing, pulsex.briefing_history,
 pulsex.record_feedback TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
-ops.ensure_partitions TO pulsex_worker;
+ops.ensure_partitions TO pulsex_service, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+pulsex.is_briefing_content TO pulsex_service, pulsex_app;

@@ -28,8 +28,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth.rotate_signing_key IS
-'Signs contexts with a new key from now on. Transactions under way end well, the key before this one being honoured until
-the next rotation; to make a stolen key worthless at once, rotate twice. For operators: no application role may call it.';
+'Signs contexts with a new key from now on. Transactions under way end well, the key before this one being honoured
+until the next rotation; to make a stolen key worthless at once, rotate twice. For operators: no application role may
+call it.';
 
 CREATE OR REPLACE FUNCTION auth.start_session(
     p_user_id uuid,
@@ -56,12 +57,12 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION auth.start_session IS
-'Starts a session for a person whose credential the caller has checked. Returns the token, <user_id>.<64 hex>, the only time
-it is seen: the table keeps its SHA-256. p_lifetime: one second to one year. p_user_agent: cut at 400 characters.
+'Starts a session for a person whose credential the caller has checked. Returns the token, <user_id>.<64 hex>, the only
+time it is seen: the table keeps its SHA-256. p_lifetime: one second to one year. p_user_agent: cut at 400 characters.
 Errors: PT404 no such user; PT422 a lifetime out of bounds.';
 
 CREATE OR REPLACE FUNCTION auth.use_session(token text) RETURNS uuid
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
     v_user_id uuid;
@@ -71,7 +72,8 @@ BEGIN
         SELECT
             s.user_id,
             sha256(k.outer_pad || sha256(
-                k.inner_pad || convert_to(s.user_id::text, 'UTF8') || timestamptz_send(now()) || int4send(pg_backend_pid())
+                k.inner_pad || convert_to(s.user_id::text, 'UTF8') || timestamptz_send(now())
+                || int4send(pg_backend_pid())
             ))
         INTO v_user_id, v_mac
         FROM auth.sessions AS s CROSS JOIN auth.signing_key AS k
@@ -86,6 +88,106 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth.use_session IS
-'Proves who this transaction acts for: looks the token up and signs the context that auth.current_user_id() reads, until the
-transaction ends. Call it once, first in the transaction. Reads only, so it works on a standby. Returns the user''s id.
+'Proves who this transaction acts for: looks the token up and signs the context that auth.current_user_id() reads,
+until the transaction ends. Call it once, first in the transaction. Reads only, so it works on a standby. Returns the
+user''s id.
 Errors: PT401 for a token that is malformed, unknown, expired or revoked, without telling which.';
+
+CREATE OR REPLACE FUNCTION auth.find_session(p_token text) RETURNS auth.sessions
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_session auth.sessions;
+BEGIN
+    IF octet_length(p_token) = 101 AND pg_input_is_valid(left(p_token, 36), 'uuid') THEN
+        SELECT * INTO v_session FROM auth.sessions AS s
+        WHERE s.user_id = left(p_token, 36)::uuid AND s.token_hash = sha256(convert_to(p_token, 'UTF8'))
+        FOR UPDATE;
+    END IF;
+    IF v_session.user_id IS NULL OR v_session.expires_at <= now() THEN
+        RAISE EXCEPTION 'no valid session' USING ERRCODE = 'PT401';
+    END IF;
+    RETURN v_session;
+END
+$$;
+COMMENT ON FUNCTION auth.find_session IS
+'The session of a token, locked, whether revoked or not. Errors: PT401 for one that is malformed, unknown or expired.';
+
+CREATE OR REPLACE FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    UPDATE auth.sessions AS s SET revoked_at = now()
+    WHERE s.user_id = p_user_id AND s.family_id = p_family_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+END
+$$;
+COMMENT ON FUNCTION auth.revoke_family IS 'Ends every session that descends from one sign-in.';
+
+CREATE OR REPLACE FUNCTION auth.touch_session(token text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_user_id uuid := auth.use_session(token);
+BEGIN
+    UPDATE auth.sessions AS s SET last_used_at = now()
+    WHERE s.user_id = v_user_id AND s.token_hash = sha256(convert_to(token, 'UTF8'))
+        AND s.last_used_at < now() - interval '5 minutes';
+END
+$$;
+COMMENT ON FUNCTION auth.touch_session IS
+'auth.use_session(), and remembers when, at most once in five minutes. Errors: PT401 as there.';
+
+CREATE OR REPLACE FUNCTION auth.rotate_session(token text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_session auth.sessions := auth.find_session(token);
+    v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
+BEGIN
+    IF v_session.revoked_at <= now() THEN
+        PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+        RETURN NULL;
+    END IF;
+    INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
+    VALUES (
+        v_session.user_id, sha256(convert_to(v_token, 'UTF8')), v_session.family_id,
+        now() + (v_session.expires_at - v_session.created_at), v_session.ip_address, v_session.user_agent
+    );
+    UPDATE auth.sessions AS s SET revoked_at = now() + interval '30 seconds'
+    WHERE s.user_id = v_session.user_id AND s.session_id = v_session.session_id AND s.revoked_at IS NULL;
+    RETURN v_token;
+END
+$$;
+COMMENT ON FUNCTION auth.rotate_session IS
+'Returns a new token for the same sign-in and lifetime; the old one works for another 30 seconds, so that two tabs
+which rotate at once both win. A token rotated longer ago, or ended, is in the wrong hands: the whole family is revoked
+(RFC 9700, 4.14.2) and null returned, not an error, since that would undo the revocation: commit it, and treat it as
+PT401.
+Errors: PT401 a token that is malformed, unknown or expired.';
+
+CREATE OR REPLACE FUNCTION auth.end_session(token text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_session auth.sessions := auth.find_session(token);
+BEGIN
+    PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+END
+$$;
+COMMENT ON FUNCTION auth.end_session IS
+'Signs out: the token and whatever it was rotated from or to stop at once; again changes nothing.
+Errors: PT401 a token that is malformed, unknown or expired.';
+
+CREATE OR REPLACE FUNCTION auth.end_all_sessions(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    IF p_user_id IS DISTINCT FROM auth.current_user_id() OR p_user_id IS NULL THEN
+        RAISE EXCEPTION 'only one''s own sessions' USING ERRCODE = 'PT403';
+    END IF;
+    UPDATE auth.sessions AS s SET revoked_at = now()
+    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+END
+$$;
+COMMENT ON FUNCTION auth.end_all_sessions IS
+'Signs out everywhere, here too. Errors: PT403 unless this transaction is in a session of p_user_id.';

@@ -1,0 +1,173 @@
+"""Fixtures: one cluster per xdist worker, a template database, a clone or a rollback per test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pulsex.throwaway import scratch
+from tests import harness
+from tests.actors import Actor
+from tests.cast import Person
+
+RUN = pytest.StashKey[contextlib.ExitStack]()
+PREPARED = pytest.StashKey[tuple[str, str]]()
+KEPT = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our own option."""
+    parser.addoption(
+        "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the cluster that every worker copies, once, in the process that starts them."""
+    config.addinivalue_line(
+        "markers", "commits: each statement is a transaction of its own, on a clone made for the test"
+    )
+    if hasattr(config, "workerinput"):
+        config.stash[PREPARED] = config.workerinput["prepared"]
+    elif not config.option.collectonly:
+        config.stash[RUN] = contextlib.ExitStack()
+        place = config.stash[RUN].enter_context(scratch())
+        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell an xdist worker where the prepared cluster is."""
+    node.workerinput["prepared"] = node.config.stash[PREPARED]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Clear the run away."""
+    if RUN in config.stash:
+        config.stash[RUN].close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep the database of a test that fails, when asked to."""
+    report = yield
+    database = getattr(item, "funcargs", {}).get("database")
+    if report.failed and database and item.config.option.keep_db:
+        Path(item.config.stash[PREPARED][0], "keep").touch()
+        item.stash[KEPT] = database.url
+        report.sections.append(("kept database", database.url))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> None:
+    """Say how the servers of kept databases are stopped."""
+    if PREPARED in config.stash and Path(config.stash[PREPARED][0], "keep").exists():
+        terminalreporter.write_line(
+            f"Kept: python -m pulsex clear {config.stash[PREPARED][0]} stops the servers and deletes all."
+        )
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
+    """This worker's cluster."""
+    place, data = map(Path, request.config.stash[PREPARED])
+    with harness.serving(place, data) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_database(server: harness.Server) -> Iterator[harness.Database]:
+    """The database in which this worker's tests are rolled back."""
+    database = harness.Database(server.clone(), commits=False, cast=server.cast)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, server: harness.Server) -> Iterator[harness.Database]:
+    """The test's database: the worker's, rolled back after it, or a clone of its own where it commits or may be kept."""
+    commits = request.node.get_closest_marker("commits") is not None
+    if not commits and not request.config.option.keep_db:
+        database = request.getfixturevalue("shared_database")
+        yield database
+        database.end()
+        return
+    database = harness.Database(server.clone(), commits=commits, cast=server.cast)
+    yield database
+    kept = KEPT in request.node.stash
+    database.end(keep=kept)
+    database.close()
+    if not kept:
+        server.drop(database.url)
+
+
+@pytest.fixture
+def deployed(server: harness.Server) -> Iterator[str]:
+    """The URL of a database as a deploy leaves it, of the test's own."""
+    url = server.deployed()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def alice(database: harness.Database) -> Actor:
+    """Alice, at the application, in her session."""
+    return database.actor("alice", "pulsex_app", database.cast["alice"])
+
+
+@pytest.fixture
+def bob(database: harness.Database) -> Actor:
+    """Bob, at the application, in his session."""
+    return database.actor("bob", "pulsex_app", database.cast["bob"])
+
+
+@pytest.fixture
+def stranger(database: harness.Database) -> Actor:
+    """The application without anybody's session."""
+    return database.actor("stranger", "pulsex_app")
+
+
+@pytest.fixture
+def sign_in(database: harness.Database) -> Actor:
+    """The sign-in service."""
+    return database.actor("sign_in", "pulsex_auth")
+
+
+@pytest.fixture
+def worker(database: harness.Database) -> Actor:
+    """The background jobs."""
+    return database.actor("worker", "pulsex_worker")
+
+
+@pytest.fixture
+def privacy(database: harness.Database) -> Actor:
+    """The data protection officer."""
+    return database.actor("privacy", "pulsex_privacy")
+
+
+@pytest.fixture
+def analyst(database: harness.Database) -> Actor:
+    """The analyst."""
+    return database.actor("analyst", "pulsex_analyst")
+
+
+@pytest.fixture
+def dba(database: harness.Database) -> Actor:
+    """The superuser, for the catalogue and for what only a superuser sees."""
+    return database.actor("dba", "postgres")
+
+
+@pytest.fixture
+def service(dba: Actor) -> Actor:
+    """The superuser as pulsex_service, to whom the definer routines belong: past the policies, not past the constraints."""
+    dba.rows("SET LOCAL ROLE pulsex_service")
+    return dba
+
+
+@pytest.fixture
+def published(database: harness.Database) -> Person:
+    """Alice, who has a briefing, rated 4, for her date of today when the run began."""
+    return database.cast["alice"]

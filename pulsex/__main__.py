@@ -1,0 +1,76 @@
+"""``python -m pulsex``: what there is to do with the database."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pulsex import guard
+from pulsex.cluster import ClusterError
+from pulsex.deploy import DB, DeployError, deploy, rollback, snapshot
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 the server or a deploy failed, 2 the input was bad,
+    130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pulsex", description="The PulseX database: show, deploy, snapshot."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    show = commands.add_parser("dev", help="start the database here, with realistic data, and show one person's day")
+    show.add_argument("--briefing", type=Path, default=Path("examples/briefing.json"), metavar="FILE",
+                      help="the briefing to publish to Alice (default: %(default)s)")  # fmt: skip
+    show.add_argument("--once", action="store_true", help="end after the story instead of waiting for Ctrl-C")
+    show.add_argument("--stop", action="store_true", help="stop a server that was left running, and do nothing else")
+
+    target = commands.add_parser("deploy", help="bring a running PostgreSQL 18 database to this release")
+    target.add_argument("url", help="connection URL of a superuser, or of the database's owner with CREATEROLE")
+
+    back = commands.add_parser("rollback", help="undo the latest migration")
+    back.add_argument("url", help="connection URL, as for deploy")
+    back.add_argument("--previous", type=Path, metavar="DIR",
+                      help="the previous release's db folder, whose routines are replayed first")  # fmt: skip
+
+    commands.add_parser("snapshot", help="rewrite db/schema.sql from a fresh deploy")
+
+    clear = commands.add_parser("clear", help="stop and delete what a test run kept with --keep-db")
+    clear.add_argument("directory", type=Path, help="the directory that the run named")
+
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (ClusterError, DeployError) as error:
+        print(f"pulsex: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.command:
+        case "dev":
+            from pulsex import dev
+
+            return dev.run(options.briefing, once=options.once, stop=options.stop)
+        case "deploy":
+            deploy(options.url)
+        case "rollback":
+            rollback(options.url, previous=options.previous)
+        case "snapshot":
+            from pulsex import throwaway
+
+            with throwaway.deployed() as url:
+                (DB / "schema.sql").write_text(snapshot(url))
+        case "clear":
+            if not (options.directory / "alive").is_fifo():
+                print(f"pulsex: {options.directory} isn't the directory of a test run.", file=sys.stderr)
+                return 2
+            guard.clear(options.directory.resolve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

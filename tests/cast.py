@@ -1,0 +1,92 @@
+"""Who plays in the tests: Alice and Bob, registered through the front door, each with a row in every table of theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+import psycopg
+
+# Argon2id of a password that no test needs to know.
+PASSWORD_HASH = (
+    "$argon2id$v=19$m=65536,t=3,p=4$" + "c2FsdHNhbHRzYWx0c2FsdA$" + "bm90LWEtcmVhbC10YWctYnV0LW9mLWl0cy1sZW5ndGg"
+)
+CONTENT = """{"sections": [{"topic": "science", "headline": "What the night sky holds", "items": [
+    {"id": "s1", "title": "A comet returns", "url": "https://example.com/comet", "source": "The Meridian Courier",
+     "summary": "It will be visible low in the west for an hour after sunset."}]}]}"""
+
+# Rows that no routine makes yet, so that every table of a person has one of theirs. %(user_id)s is whose.
+ROWS = {
+    "auth.one_time_tokens": """INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
+        VALUES (%(user_id)s, 'verify_email', sha256('token'), now() + interval '1 day')""",
+    "pulsex.briefing_schedule": """INSERT INTO pulsex.briefing_schedule (user_id, edition, briefing_date, due_at)
+        VALUES (%(user_id)s, 'morning', current_date + 1, now() + interval '1 day')""",
+    "pulsex.engagement_events": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type, item_id)
+        VALUES (%(user_id)s, now(), uuidv7(), 'item_clicked', 's1')""",
+    "pulsex.engagement_daily": """INSERT INTO pulsex.engagement_daily (user_id, day, event_type, events)
+        VALUES (%(user_id)s, current_date, 'item_clicked', 1)""",
+    "pulsex.devices": """INSERT INTO pulsex.devices (user_id, platform, push_token)
+        VALUES (%(user_id)s, 'web', 'push-' || %(user_id)s)""",
+    "pulsex.push_token_owners": """INSERT INTO pulsex.push_token_owners (push_token_hash, user_id, device_id)
+        SELECT sha256(convert_to(push_token, 'UTF8')), user_id, device_id FROM pulsex.devices
+        WHERE user_id = %(user_id)s""",
+    "pulsex.notifications": """INSERT INTO pulsex.notifications (user_id, channel, kind, dedup_key)
+        VALUES (%(user_id)s, 'push', 'briefing_ready', 'today')""",
+    "pulsex.notification_queue": """INSERT INTO pulsex.notification_queue (user_id, notification_id, channel)
+        SELECT user_id, notification_id, channel FROM pulsex.notifications WHERE user_id = %(user_id)s""",
+    "pulsex.notification_attempts": """INSERT INTO pulsex.notification_attempts
+        (user_id, notification_id, attempt, started_at, outcome)
+        SELECT user_id, notification_id, 1, now(), 'failed' FROM pulsex.notifications WHERE user_id = %(user_id)s""",
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person of the cast: id, e-mail, session token, and the local date of the briefing they have."""
+
+    user_id: UUID
+    email: str
+    token: str
+    briefing_date: date
+
+
+def enter(connection: psycopg.Connection, email: str, time_zone: str) -> Person:
+    """Register a person and give them a session, a topic, a rated briefing for today and a row in every other table.
+
+    The connection is a superuser's, which becomes each real role in turn.
+    """
+
+    def one(role: str, sql: str, *args: object) -> object:
+        connection.execute(f"SET ROLE {role}")
+        [value] = connection.execute(sql, args).fetchone()
+        return value
+
+    name = email.partition("@")[0].capitalize()
+    registered = "SELECT auth.register_user(%s, %s, %s, %s)"
+    user_id = one("pulsex_auth", registered, email, PASSWORD_HASH, name, time_zone)
+    token = one("pulsex_auth", "SELECT auth.start_session(%s)", user_id)
+    today = one("postgres", "SELECT (now() AT TIME ZONE %s)::date", time_zone)
+    one("pulsex_worker", "SELECT pulsex.publish_briefing(%s, %s, %s)", user_id, today, CONTENT)
+    with connection.transaction():
+        one("pulsex_app", "SELECT auth.use_session(%s)", token)
+        one("pulsex_app", "SELECT pulsex.follow_topics(%s, '{science}')", user_id)
+        one("pulsex_app", "SELECT pulsex.record_feedback(%s, %s, 4::smallint)", user_id, today)
+    connection.execute("SET ROLE pulsex_service")
+    for statement in ROWS.values():
+        connection.execute(statement, {"user_id": user_id})
+    connection.execute("RESET ROLE")
+    return Person(user_id, email, token, today)
+
+
+def rehearse(url: str) -> dict[str, Person]:
+    """Fill a deployed database with the cast, and return who is in it by first name."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET ROLE pulsex_service")
+        connection.execute(
+            "INSERT INTO pulsex.topics (slug, label) VALUES ('science', 'Science'), ('cities', 'Cities')"
+        )
+        return {
+            "alice": enter(connection, "alice@example.com", "Europe/Lisbon"),
+            "bob": enter(connection, "bob@example.com", "America/New_York"),
+        }
