@@ -44,6 +44,13 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["prepared"] = node.config.stash[PREPARED]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Keep pytest-tap from planning 1..0: the process that starts xdist's workers hasn't collected anything yet."""
+    if RUN in session.config.stash and session.config.getoption("numprocesses", None):
+        session.testscollected = None
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Clear the run away."""
     if RUN in config.stash:
@@ -72,7 +79,7 @@ def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> 
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
-    """This worker's cluster."""
+    """Start this worker's cluster."""
     place, data = map(Path, request.config.stash[PREPARED])
     with harness.serving(place, data) as server:
         yield server
@@ -88,7 +95,7 @@ def shared_database(server: harness.Server) -> Iterator[harness.Database]:
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, server: harness.Server) -> Iterator[harness.Database]:
-    """The test's database: the worker's, rolled back after it, or a clone of its own where it commits or may be kept."""
+    """The test's database: the worker's, rolled back afterwards, or a clone where the test commits or may be kept."""
     commits = request.node.get_closest_marker("commits") is not None
     if not commits and not request.config.option.keep_db:
         database = request.getfixturevalue("shared_database")
@@ -162,7 +169,7 @@ def dba(database: harness.Database) -> Actor:
 
 @pytest.fixture
 def service(dba: Actor) -> Actor:
-    """The superuser as pulsex_service, to whom the definer routines belong: past the policies, not past the constraints."""
+    """The superuser as pulsex_service, the definer routines' owner: past the policies, not past the constraints."""
     dba.rows("SET LOCAL ROLE pulsex_service")
     return dba
 

@@ -4,8 +4,9 @@
 --     psql -X -v people=100000 -v days=10 -f …              about a million briefings
 --
 -- Run it as a superuser, on a deployed database with ALTER DATABASE … SET pulsex.environment = 'development'. It is one
--- transaction, goes through the public routines as the roles that may call them, and leaves nothing but rows. Nothing is
--- random: the same people, days and today give the same people, news and habits. Running it again changes nothing.
+-- transaction, goes through the public routines as the roles that may call them, and leaves nothing but rows (and the
+-- partitions that they need). Nothing is random: the same people, days and today give the same people, news and habits.
+-- Running it again changes nothing.
 --
 -- Everybody's password is: correct horse battery staple
 -- Alice (alice@example.com) lives in Lisbon, Bob (bob@example.com) in New York.
@@ -38,7 +39,9 @@ BEGIN
 END
 $$;
 
-SELECT EXISTS (SELECT FROM auth.identities WHERE provider = 'email' AND subject = 'alice@example.com') AS seeded \gset
+SELECT count(*) > 0 AS seeded
+FROM auth.identities
+WHERE provider = 'email' AND subject = 'alice@example.com' \gset
 \if :seeded
 DO $$
 BEGIN
@@ -58,7 +61,7 @@ CREATE TEMP TABLE seed_run (
     people integer NOT NULL CHECK (people > 0),
     days integer NOT NULL CHECK (days > 0),
     at timestamptz NOT NULL
-) ON COMMIT DROP;
+);
 INSERT INTO seed_run (people, days, at)
 VALUES (:people, :days, coalesce((nullif(:'today', '')::date + time '12:00') AT TIME ZONE 'UTC', now()));
 
@@ -68,14 +71,9 @@ VALUES (:people, :days, coalesce((nullif(:'today', '')::date + time '12:00') AT 
 \ir seed/briefings.sql
 \ir seed/engagement.sql
 \ir seed/notifications.sql
-GRANT SELECT ON seed_run, seed_person TO pulsex_service;
 
--- The oldest briefing may belong to a local date that began in the month before, by UTC.
-SELECT ops.ensure_partitions(p_since => at::date - days - 2) FROM seed_run \g /dev/null
-
-SET LOCAL ROLE pulsex_service;
-INSERT INTO pulsex.topics (slug, label) SELECT slug, label FROM seed_topic ON CONFLICT ON CONSTRAINT topics_slug_key DO NOTHING;
-SET LOCAL ROLE NONE;
+-- The plan is read by whoever carries a part of it out. These tables are this session's, and go at the end.
+GRANT SELECT ON seed_run, seed_topic, seed_person, seed_briefing TO pulsex_service, pulsex_worker, pulsex_app;
 
 DO $$
 DECLARE
@@ -83,6 +81,14 @@ DECLARE
     v_step constant integer := greatest(1, v_people / 50);
     v_last integer;
 BEGIN
+    -- The oldest briefing may belong to a local date that began in the month before, by UTC.
+    PERFORM ops.ensure_partitions(p_since => at::date - days - 2) FROM seed_run;
+
+    SET LOCAL ROLE pulsex_service;
+    INSERT INTO pulsex.topics (slug, label) SELECT slug, label FROM seed_topic ORDER BY slug
+    ON CONFLICT ON CONSTRAINT topics_slug_key DO NOTHING;
+    SET LOCAL ROLE NONE;
+
     FOR v_first IN 1..v_people BY v_step LOOP
         v_last := least(v_first + v_step - 1, v_people);
         CALL pg_temp.register_people(v_first, v_last);
@@ -103,7 +109,9 @@ UPDATE pulsex.users AS u SET created_at = run.at - make_interval(days => run.day
 FROM seed_run AS run, seed_person AS person
 WHERE u.user_id = person.user_id;
 UPDATE auth.identities AS i
-SET created_at = run.at - make_interval(days => run.days + 2), verified_at = run.at - make_interval(days => run.days + 1)
+SET
+    created_at = run.at - make_interval(days => run.days + 2),
+    verified_at = run.at - make_interval(days => run.days + 1)
 FROM seed_run AS run, seed_person AS person
 WHERE i.user_id = person.user_id;
 -- The first topic somebody chose matters more to them than the others.
@@ -111,9 +119,10 @@ UPDATE pulsex.user_topics AS followed SET weight = 2.5
 FROM seed_person AS person, pulsex.topics AS topic
 WHERE topic.slug = person.slugs[1] AND followed.user_id = person.user_id AND followed.topic_id = topic.topic_id;
 -- Nobody is left signed in.
-DELETE FROM auth.sessions AS s USING seed_person AS person WHERE s.user_id = person.user_id;
+DELETE FROM auth.sessions AS s USING seed_person AS person
+WHERE s.user_id = person.user_id;
 SET LOCAL ROLE NONE;
 
-DROP ROUTINE pg_temp.register_people, pg_temp.publish_briefings, pg_temp.record_feedback, pg_temp.record_engagement,
-pg_temp.schedule_next, pg_temp.add_devices, pg_temp.notify_people, pg_temp.tell, pg_temp.pick;
+-- The plan and the procedures were temporary.
+DISCARD TEMP;
 COMMIT;

@@ -85,7 +85,7 @@ def give_to_server_user(path: Path) -> None:
 
 
 def reachable(path: Path) -> bool:
-    """Tell whether the server's user can get to a path: always when it is us, else if everybody may pass every parent."""
+    """Tell whether the server's user can get to a path: it is us, or everybody may pass every parent."""
     return server_user() is None or all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
 
 
@@ -182,7 +182,7 @@ class Cluster:
 def persistent(home: Path) -> Cluster:
     """Return the cluster that lives in ``home``, made on first use: SCRAM for everybody, the password in its folder.
 
-    Where root runs us from a folder that only root may enter, the cluster lies in /var/lib/pulsex and ``home`` links to it.
+    Where root runs us from a folder that only root may enter, it lies in /var/lib/pulsex and ``home`` links to it.
     """
     if not home.exists():
         if reachable(home.absolute()):

@@ -92,7 +92,8 @@ def _as_url(parts: dict[str, object]) -> str:
     if host.startswith("/"):
         query["socket"], host = host, ""
     place = f"{quote(host, safe='')}:{port}" if host else ""
-    return f"postgres://{who}{'@' if who else ''}{place}/{quote(str(parts['dbname']), safe='')}?{urlencode(query, quote_via=quote)}"
+    database = quote(str(parts["dbname"]), safe="")
+    return f"postgres://{who}{'@' if who else ''}{place}/{database}?{urlencode(query, quote_via=quote)}"
 
 
 def deploy(url: str, db: Path = DB) -> None:
@@ -111,7 +112,7 @@ def deploy(url: str, db: Path = DB) -> None:
 
 
 def rollback(url: str, db: Path = DB, previous: Path | None = None) -> None:
-    """Undo the latest migration, after replaying the routines of the previous release's ``db`` folder if it is given."""
+    """Undo the latest migration, after replaying the routines in ``previous``, the last release's ``db`` folder."""
     if previous:
         psql(url, previous / "routines.sql", role=OWNER)
     dbmate(url, "rollback", db)

@@ -1,8 +1,9 @@
-"""The main job, to look at: a database that persists in ``.pulsex/``, with realistic data, and the day of one person."""
+"""The main job: a database that persists in ``.pulsex/``, with realistic data, and the day of one person."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -21,7 +22,7 @@ from rich.progress import Progress
 from pulsex import deploy
 from pulsex.cluster import Cluster, persistent
 
-HOME = deploy.ROOT / ".pulsex"
+HOME = Path(os.environ.get("PULSEX_HOME", deploy.ROOT / ".pulsex"))
 LARGEST = 256 * 1024  # bytes; briefings_content_size_check
 PASSWORD = "correct horse battery staple"  # noqa: S105  # the documented password of every seeded person
 LOGIN_ROLES = ("pulsex_auth", "pulsex_app", "pulsex_worker", "pulsex_privacy", "pulsex_analyst")
@@ -78,7 +79,7 @@ def run(document: Path, *, once: bool, stop: bool) -> int:
 
 
 def read(document: Path) -> str:
-    """Return the text of a document; raises BadDocumentError for one that is missing, too large or not JSON in UTF-8."""
+    """Return a document's text; raises BadDocumentError when it is missing, too large, or not JSON in UTF-8."""
     try:
         with document.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -101,21 +102,27 @@ def check(url: str, text: str) -> None:
     """Ask the database whether it would take this JSON text as a briefing; raises BadDocumentError if not."""
     with psycopg.connect(url) as connection:
         try:
-            [shaped] = connection.execute("SELECT pulsex.is_briefing_content(%s::jsonb)", [text]).fetchone()
+            shaped, size = connection.execute(
+                "SELECT pulsex.is_briefing_content(j), octet_length(j::text) FROM (SELECT %s::jsonb AS j)",
+                [text],
+            ).fetchone()
         except (psycopg.DataError, psycopg.OperationalError) as error:
             reason = error.diag.message_detail or error.diag.message_primary or str(error)
             raise BadDocumentError(f"PostgreSQL can't store it as JSON: {reason.rstrip('.')}.") from error
     if not shaped:
         raise BadDocumentError(
-            'it isn\'t of the shape {"sections": [{"topic", "headline", "items": [{"id", "title", "url", "source", "summary"}]}]}.'
+            'it isn\'t of the shape {"sections": [{"topic", "headline", "items": [{"id", "title", "url", "source", '
+            '"summary"}]}]}.'
         )
+    if size > LARGEST:
+        raise BadDocumentError(f"stored, it would be larger than a briefing may be, {LARGEST // 1024} KiB.")
 
 
 def prepare(cluster: Cluster) -> str:
     """Make the development database on first use, deploy to it, and return the superuser's URL of it."""
     url = cluster.url()
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
-        made = connection.execute("SELECT FROM pg_database WHERE datname = 'pulsex'").fetchone()
+        made = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pulsex'").fetchone()
         if not made:
             connection.execute("CREATE DATABASE pulsex")
             connection.execute("ALTER DATABASE pulsex SET pulsex.environment = 'development'")
@@ -137,7 +144,7 @@ def seed(url: str) -> None:
 
 
 def seeding(url: str) -> Iterator[tuple[int, int]]:
-    """Run ``db/seed_data.sql``, yielding how many people of how many are done; raises DeployError with psql's message."""
+    """Run ``db/seed_data.sql``, yielding how many people of how many are done; raises DeployError."""
     said = []
     with deploy.psql_process(url, deploy.DB / "seed_data.sql") as process:
         for line in process.stderr:

@@ -1,8 +1,8 @@
 """Clear a scratch directory away when everybody who held it is gone, however they went.
 
-Run as ``python -I guard.py DIRECTORY``. Every holder keeps the directory's ``alive`` pipe open for writing; the pipe ends when
-the last of them has closed it or died, even by SIGKILL. Then every process that works in the directory is stopped
-and the directory removed, unless a file ``keep`` in it says that somebody still wants to look.
+Run as ``python -I guard.py DIRECTORY``. Every holder keeps the directory's ``alive`` pipe open for writing; the pipe
+ends when the last of them has closed it or died, even by SIGKILL. Then every process that works in the directory is
+stopped and the directory removed, unless a file ``keep`` in it says that somebody still wants to look.
 """
 
 from __future__ import annotations

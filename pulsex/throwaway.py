@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -51,6 +52,11 @@ class Throwaway(Postgresql):
         user = cluster.server_user()
         who = [str(user.pw_uid), str(user.pw_gid)] if user else ["", ""]
         return [sys.executable, "-I", "-S", "-c", LAUNCH, *who, self.base_dir, *super().get_server_commandline()]
+
+    def release(self) -> None:
+        """Let the server live on without us."""
+        self.child_process.returncode = 0  # or Popen would complain of a child that nobody waited for
+        self.child_process = None
 
     def poststart(self) -> None:
         """Make no database ``test``: ours are cloned from a template."""
@@ -132,7 +138,7 @@ def create_database(server: str, name: str, template: str = "template0") -> str:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-    return psycopg.conninfo.make_conninfo(server, dbname=name)
+    return urlsplit(server)._replace(path=f"/{quote(name, safe='')}").geturl()
 
 
 def drop_database(server: str, name: str) -> None:
@@ -145,7 +151,7 @@ def deployed_template(server: str, db: Path = DB) -> str:
     """Return the name of a deployed database to clone, made on first use and keyed by the hash of ``db``."""
     name = f"deployed_{fingerprint(db)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return name
     deploy(create_database(server, name), db)
     return name

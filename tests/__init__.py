@@ -1,0 +1,1 @@
+"""The suite: pgTAP's discipline, driven by pytest."""

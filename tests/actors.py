@@ -98,8 +98,9 @@ class Actor:
             have = (error.sqlstate, constraint and diag.constraint_name, column and diag.column_name)
             if have != want:
                 self._fail(sql, f"{have}: {error}", want)
-            return diag
-        self._fail(sql, "no error", want)
+        else:
+            self._fail(sql, "no error", want)
+        return diag
 
     def columns_are(self, table: str, want: Sequence[str]) -> None:
         """The table has exactly these columns, in this order."""

@@ -1,4 +1,4 @@
-"""Who plays in the tests: Alice and Bob, registered through the front door, each with a row in every table of theirs."""
+"""Who plays in the tests: Alice and Bob, registered through the front door, with a row in every table of theirs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ROWS = {
         VALUES (%(user_id)s, 'verify_email', sha256('token'), now() + interval '1 day')""",
     "pulsex.briefing_schedule": """INSERT INTO pulsex.briefing_schedule (user_id, edition, briefing_date, due_at)
         VALUES (%(user_id)s, 'morning', current_date + 1, now() + interval '1 day')""",
-    "pulsex.engagement_events": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type, item_id)
-        VALUES (%(user_id)s, now(), uuidv7(), 'item_clicked', 's1')""",
+    "pulsex.engagement_events": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
+        VALUES (%(user_id)s, now(), uuidv7(), 'opened')""",
     "pulsex.engagement_daily": """INSERT INTO pulsex.engagement_daily (user_id, day, event_type, events)
         VALUES (%(user_id)s, current_date, 'item_clicked', 1)""",
     "pulsex.devices": """INSERT INTO pulsex.devices (user_id, platform, push_token)

@@ -1,4 +1,4 @@
-"""What a test run stands on: one cached cluster for the run, a copy for each worker, a clone for each test that commits."""
+"""What a test run stands on: one cached cluster, a copy for each worker, a clone for each test that commits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 
@@ -80,7 +81,7 @@ class Server:
 
     def drop(self, url: str) -> None:
         """Drop a database made here."""
-        throwaway.drop_database(self.url, psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+        throwaway.drop_database(self.url, unquote(urlsplit(url).path[1:]))
 
 
 @contextlib.contextmanager
@@ -93,6 +94,6 @@ def serving(place: Path, data: Path) -> Iterator[Server]:
             yield Server(server.url(database="postgres"), cast)
         finally:
             if (place / "keep").exists():
-                server.child_process = None  # somebody wants to look: whoever deletes the object must not stop it
+                server.release()
             else:
                 server.stop()

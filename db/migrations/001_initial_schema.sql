@@ -539,6 +539,16 @@ COMMENT ON TABLE pulsex.notification_attempts IS 'How each try at delivering wen
 -- loses: every row
 DROP SCHEMA pulsex CASCADE;
 DROP SCHEMA auth CASCADE;
+-- The schema ops stays, since dbmate keeps its record there; the code in it goes.
+DO $$
+DECLARE
+    v_routine regprocedure;
+BEGIN
+    FOR v_routine IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = 'ops'::regnamespace LOOP
+        EXECUTE format('DROP ROUTINE %s', v_routine);
+    END LOOP;
+END
+$$;
 COMMENT ON SCHEMA ops IS NULL;
 ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC;

@@ -57,7 +57,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
     v_person record;
-    v_title text := left(coalesce(p_title, p_content #>> '{sections,0,headline}'), 300);
+    v_headline text := nullif(p_content #>> '{sections,0,headline}', '');
+    v_title text := left(coalesce(p_title, v_headline, p_briefing_date::text), 300);
     v_version integer;
 BEGIN
     SELECT u.status, u.locale INTO v_person FROM pulsex.users AS u WHERE u.user_id = p_user_id;
@@ -87,7 +88,7 @@ $$;
 COMMENT ON FUNCTION pulsex.publish_briefing IS
 'Stores a person''s briefing for one of their local dates and returns its version: 1 when new, the next when title or
 content differ from what is there, and the same, with nothing changed, when they don''t. Without p_title the first
-section''s headline is the title; a title is cut at 300 characters.
+section''s headline is the title, or else the date; a title is cut at 300 characters.
 Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
 partition is for.';

@@ -1,0 +1,1 @@
+"""The tools: finding and starting PostgreSQL, deploying, throwing away, and the main job."""

@@ -1,0 +1,110 @@
+"""Deploying: whoever connects, as often as they like, all or nothing."""
+
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from pulsex import deploy, throwaway
+
+OWNERS = """
+    SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
+    WHERE relnamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+"""
+DEFINERS = """
+    SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc
+    WHERE prosecdef AND pronamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace)
+"""
+
+
+def query(url: str, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows of a statement."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def release(tmp_path):
+    """A copy of db/ to change."""
+    return Path(shutil.copytree(deploy.DB, tmp_path / "db"))
+
+
+def test_deploying_again_changes_nothing(deployed):
+    """A second deploy leaves the schema as it was."""
+    before = deploy.snapshot(deployed)
+    deploy.deploy(deployed)
+    assert deploy.snapshot(deployed) == before
+
+
+def test_a_superuser_deploys_for_the_owner(deployed):
+    """Tables belong to pulsex_owner and definer routines to pulsex_service, though a superuser deployed."""
+    assert query(deployed, OWNERS) == [("pulsex_owner",)]
+    assert query(deployed, DEFINERS) == [("pulsex_service",)]
+
+
+def test_a_database_owner_deploys_for_the_owner():
+    """On a server whose operator is no superuser, as managed ones are, a deploy makes the very same objects."""
+    with throwaway.scratch() as place, throwaway.Throwaway(**throwaway.settings(place)) as server:
+        admin = server.url(database="postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute("CREATE ROLE operator LOGIN CREATEROLE")
+            connection.execute("CREATE DATABASE managed OWNER operator")
+        url = urlsplit(admin)._replace(netloc=f"operator@127.0.0.1:{urlsplit(admin).port}", path="/managed").geturl()
+        deploy.deploy(url)
+        deploy.deploy(url)
+        assert query(url, OWNERS) == [("pulsex_owner",)]
+        assert query(url, DEFINERS) == [("pulsex_service",)]
+        superusers_view = deploy.snapshot(urlsplit(admin)._replace(path="/managed").geturl())
+    assert superusers_view == (deploy.DB / "schema.sql").read_text()
+
+
+def test_routines_are_replaced_all_or_none(deployed, release):
+    """A mistake in one routine leaves every routine as it was."""
+    before = deploy.snapshot(deployed)
+    (release / "routines" / "identity.sql").write_text("CREATE FUNCTION pulsex.half() RETURNS void RETURN NULL;\nOops;")
+    with pytest.raises(deploy.DeployError, match="Oops"):
+        deploy.deploy(deployed, release)
+    assert deploy.snapshot(deployed) == before
+
+
+def test_a_migration_is_applied_whole_or_not_at_all(deployed, release):
+    """A mistake in the middle of a migration leaves the tables as they were."""
+    before = deploy.snapshot(deployed)
+    (release / "migrations" / "999_half.sql").write_text(
+        "-- migrate:up\nCREATE TABLE pulsex.half (n integer);\nOops;\n-- migrate:down\nDROP TABLE pulsex.half;\n"
+    )
+    with pytest.raises(deploy.DeployError, match="Oops"):
+        deploy.deploy(deployed, release)
+    assert deploy.snapshot(deployed) == before
+
+
+def test_a_grant_that_leaves_the_page_leaves_the_database(deployed):
+    """Privileges on routines follow db/routines/privileges.sql, also where they were wider before."""
+    before = deploy.snapshot(deployed)
+    with psycopg.connect(deployed) as connection:
+        connection.execute("GRANT EXECUTE ON FUNCTION auth.start_session TO pulsex_app, PUBLIC")
+    assert deploy.snapshot(deployed) != before
+    deploy.deploy(deployed)
+    assert deploy.snapshot(deployed) == before
+
+
+def test_a_url_with_awkward_characters_works(server):
+    """A database whose name needs quoting, in SQL and in a URL, is deployed to."""
+    url = throwaway.create_database(server.url, 'it\'s 100% "odd"/?&#')
+    deploy.deploy(url)
+    assert query(url, OWNERS) == [("pulsex_owner",)]
+    server.drop(url)
+
+
+def test_rolling_back_undoes_the_latest_migration(deployed, release):
+    """Rollback takes one migration back, after replaying the previous release's routines."""
+    (release / "migrations" / "999_extra.sql").write_text(
+        "-- migrate:up\nCREATE TABLE pulsex.extra (n integer);\n-- migrate:down\nDROP TABLE pulsex.extra;\n"
+    )
+    before = deploy.snapshot(deployed)
+    deploy.deploy(deployed, release)
+    assert query(deployed, "SELECT to_regclass('pulsex.extra') IS NOT NULL") == [(True,)]
+    deploy.rollback(deployed, release, previous=deploy.DB)
+    assert deploy.snapshot(deployed) == before
