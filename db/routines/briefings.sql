@@ -110,7 +110,7 @@ CREATE OR REPLACE FUNCTION pulsex.todays_briefing(
     delivered_at timestamptz,
     read_at timestamptz
 )
-LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1 SET search_path = '' SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_today date := (
@@ -139,7 +139,7 @@ CREATE OR REPLACE FUNCTION pulsex.briefing_history(
     generated_at timestamptz,
     read_at timestamptz
 )
-LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 20 SET search_path = '' SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100 THEN
