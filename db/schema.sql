@@ -481,13 +481,15 @@ CREATE FUNCTION auth.start_session(p_user_id uuid, p_lifetime interval DEFAULT '
     AS $$
 DECLARE
     v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
+    v_expires_at timestamptz := now() + p_lifetime;
 BEGIN
-    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '1 year' THEN
+    -- Points in time are compared, not intervals, to which a year has 360 days.
+    IF v_expires_at IS NULL OR v_expires_at NOT BETWEEN now() + interval '1 second' AND now() + interval '1 year' THEN
         RAISE EXCEPTION 'a session lasts between a second and a year' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
     VALUES (
-        p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), now() + p_lifetime, p_ip, left(p_user_agent, 400)
+        p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), v_expires_at, p_ip, left(p_user_agent, 400)
     );
     RETURN v_token;
 EXCEPTION
@@ -631,8 +633,9 @@ ALTER FUNCTION ops.refresh_time_zones() OWNER TO pulsex_service;
 COMMENT ON FUNCTION ops.refresh_time_zones() IS 'Adds the IANA time zones that the server''s time zone data has and pulsex.time_zones has not; returns how many.';
 
 CREATE FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date DEFAULT NULL::date, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, generated_at timestamp with time zone, read_at timestamp with time zone)
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE ROWS 20
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100 THEN
@@ -658,28 +661,28 @@ CREATE FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale t
     SET search_path TO ''
     AS $_$
 DECLARE
-    c_longest constant integer := 262144;
     v_config regconfig := pulsex.text_search_config(p_locale);
     v_headlines text;
+    v_titles text;
     v_summaries text;
 BEGIN
-    SELECT string_agg(item ->> 'title', ' '), string_agg(item ->> 'summary', ' ')
-    INTO v_headlines, v_summaries
-    FROM jsonb_path_query(p_content, 'lax $.sections[*].items[*]') AS item;
-    SELECT concat_ws(' ', v_headlines, string_agg(section ->> 'headline', ' '))
-    INTO v_headlines
+    IF octet_length(p_content::text) > 262144 THEN
+        RETURN '';
+    END IF;
+    SELECT string_agg(section ->> 'headline', ' ') INTO v_headlines
     FROM jsonb_path_query(p_content, 'lax $.sections[*]') AS section;
+    SELECT string_agg(item ->> 'title', ' '), string_agg(item ->> 'summary', ' ') INTO v_titles, v_summaries
+    FROM jsonb_path_query(p_content, 'lax $.sections[*].items[*]') AS item;
     RETURN setweight(to_tsvector(v_config, coalesce(p_title, '')), 'A')
-        || setweight(to_tsvector(v_config, left(v_headlines, c_longest)), 'B')
-        || setweight(to_tsvector(v_config, left(coalesce(v_summaries, ''), c_longest)), 'C');
+        || setweight(to_tsvector(v_config, concat_ws(' ', v_headlines, v_titles)), 'B')
+        || setweight(to_tsvector(v_config, coalesce(v_summaries, '')), 'C');
 END
 $_$;
 
 ALTER FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) IS 'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of
-p_locale. Text past what a briefing may hold isn''t read, so that a document too large fails for its size and not in
-here.';
+p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in here.';
 
 CREATE FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) RETURNS void
     LANGUAGE plpgsql
@@ -708,7 +711,7 @@ Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody els
 
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (COALESCE((jsonb_typeof((p_content -> 'sections'::text)) = 'array'::text), false) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]?(!(((@.type() == "object" && @."topic".type() == "string") && @."headline".type() == "string") && @."items".type() == "array"))'::jsonpath)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]."items"[*]?(!((((((@.type() == "object" && @."id".type() == "string") && @."title".type() == "string") && @."url".type() == "string") && @."source".type() == "string") && @."summary".type() == "string") && @."id" like_regex "^.{1,200}$"))'::jsonpath)));
+    RETURN (((jsonb_typeof((p_content -> 'sections'::text)) = 'array'::text) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]?(!((@."topic".type() == "string" && @."headline".type() == "string") && @."items".type() == "array"))'::jsonpath)) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*]."items"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]."items"[*]?(!(((((@."id".type() == "string" && @."title".type() == "string") && @."url".type() == "string") && @."source".type() == "string") && @."summary".type() == "string") && @."id" like_regex "^.{1,200}$"))'::jsonpath))) IS TRUE);
 
 ALTER FUNCTION pulsex.is_briefing_content(p_content jsonb) OWNER TO pulsex_owner;
 
@@ -805,8 +808,9 @@ ALTER FUNCTION pulsex.text_search_config(p_locale text) OWNER TO pulsex_service;
 COMMENT ON FUNCTION pulsex.text_search_config(p_locale text) IS 'The text search configuration for a locale, by its language; simple for languages without one of their own here.';
 
 CREATE FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text DEFAULT 'morning'::text, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb, generated_at timestamp with time zone, delivered_at timestamp with time zone, read_at timestamp with time zone)
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE ROWS 1
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_today date := (
@@ -1255,8 +1259,8 @@ CREATE TABLE pulsex.user_preferences (
     channels text[] DEFAULT '{push,in_app}'::text[] NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT user_preferences_channels_check CHECK (((channels <@ '{push,email,in_app}'::text[]) AND (cardinality(channels) <= 3) AND (array_position(channels, NULL::text) IS NULL))),
-    CONSTRAINT user_preferences_delivery_days_check CHECK (((delivery_days <@ '{1,2,3,4,5,6,7}'::smallint[]) AND (cardinality(delivery_days) <= 7) AND (array_position(delivery_days, NULL::smallint) IS NULL))),
+    CONSTRAINT user_preferences_channels_check CHECK (((channels <@ '{push,email,in_app}'::text[]) AND (cardinality(channels) <= 3) AND (COALESCE(array_ndims(channels), 1) = 1))),
+    CONSTRAINT user_preferences_delivery_days_check CHECK (((delivery_days <@ '{1,2,3,4,5,6,7}'::smallint[]) AND (cardinality(delivery_days) <= 7) AND (COALESCE(array_ndims(delivery_days), 1) = 1))),
     CONSTRAINT user_preferences_delivery_time_check CHECK (((EXTRACT(second FROM delivery_time) = (0)::numeric) AND (delivery_time < '24:00:00'::time without time zone))),
     CONSTRAINT user_preferences_evening_delivery_time_check CHECK (((EXTRACT(second FROM evening_delivery_time) = (0)::numeric) AND (evening_delivery_time < '24:00:00'::time without time zone))),
     CONSTRAINT user_preferences_max_items_check CHECK (((max_items >= 1) AND (max_items <= 50))),
@@ -1913,6 +1917,8 @@ GRANT UPDATE(locale) ON TABLE pulsex.users TO pulsex_app;
 GRANT UPDATE(time_zone) ON TABLE pulsex.users TO pulsex_app;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE pulsex_owner REVOKE ALL ON TYPES FROM PUBLIC;
+
+ALTER DEFAULT PRIVILEGES FOR ROLE pulsex_service REVOKE ALL ON TYPES FROM PUBLIC;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE pulsex_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 

@@ -134,10 +134,18 @@ def fingerprint(db: Path = DB) -> str:
 
 
 def create_database(server: str, name: str, template: str = "template0") -> str:
-    """Create a database on the server of the superuser's URL ``server``, cloned from ``template``; return its URL."""
+    """Create a database on the server of the superuser's URL ``server``, cloned from ``template``; return its URL.
+
+    CREATE DATABASE leaves a template's privileges behind; a clone has them too.
+    """
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        connection.execute(
+            "UPDATE pg_database SET datacl = t.datacl FROM pg_database AS t"
+            " WHERE pg_database.datname = %s AND t.datname = %s AND t.datname <> 'template0'",
+            [name, template],
+        )
     return urlsplit(server)._replace(path=f"/{quote(name, safe='')}").geturl()
 
 

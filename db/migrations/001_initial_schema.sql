@@ -12,6 +12,7 @@ ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC;
 SET LOCAL ROLE pulsex_service;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC;
 SET LOCAL ROLE pulsex_owner;
 
 CREATE SCHEMA IF NOT EXISTS ops;
@@ -26,14 +27,19 @@ COMMENT ON SCHEMA pulsex IS 'The app''s data, each person''s own under row level
 
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(jsonb_typeof(p_content -> 'sections') = 'array', FALSE)
-AND NOT jsonb_path_exists(p_content, 'lax $.sections[*] ? (
-    !(@.type() == "object" && @.topic.type() == "string" && @.headline.type() == "string" && @.items.type() == "array")
-)')
-AND NOT jsonb_path_exists(p_content, 'lax $.sections[*].items[*] ? (
-    !(@.type() == "object" && @.id.type() == "string" && @.title.type() == "string" && @.url.type() == "string"
-      && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$")
-)');
+RETURN (
+    jsonb_typeof(p_content -> 'sections') = 'array'
+    -- Lax paths look into arrays unasked, so arrays in the place of objects are found by strict ones first.
+    AND NOT jsonb_path_exists(p_content, 'strict $.sections[*].type() ? (@ != "object")', '{}', TRUE)
+    AND NOT jsonb_path_exists(p_content, 'lax $.sections[*] ? (
+        !(@.topic.type() == "string" && @.headline.type() == "string" && @.items.type() == "array")
+    )')
+    AND NOT jsonb_path_exists(p_content, 'strict $.sections[*].items[*].type() ? (@ != "object")', '{}', TRUE)
+    AND NOT jsonb_path_exists(p_content, 'lax $.sections[*].items[*] ? (
+        !(@.id.type() == "string" && @.title.type() == "string" && @.url.type() == "string"
+          && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$")
+    )')
+) IS TRUE;
 COMMENT ON FUNCTION pulsex.is_briefing_content IS
 'True when p_content has the shape
 {"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]}, every leaf a string and every
@@ -118,14 +124,14 @@ CREATE TABLE pulsex.user_preferences (
     CONSTRAINT user_preferences_delivery_days_check
     CHECK (
         delivery_days <@ '{1,2,3,4,5,6,7}'::smallint[] AND cardinality(delivery_days) <= 7
-        AND array_position(delivery_days, NULL) IS NULL
+        AND coalesce(array_ndims(delivery_days), 1) = 1
     ),
     CONSTRAINT user_preferences_quiet_hours_check CHECK (num_nulls(quiet_hours_start, quiet_hours_end) IN (0, 2)),
     CONSTRAINT user_preferences_max_items_check CHECK (max_items BETWEEN 1 AND 50),
     CONSTRAINT user_preferences_channels_check
     CHECK (
         channels <@ '{push,email,in_app}'::text[] AND cardinality(channels) <= 3
-        AND array_position(channels, NULL) IS NULL
+        AND coalesce(array_ndims(channels), 1) = 1
     ),
     CONSTRAINT user_preferences_settings_check
     CHECK (jsonb_typeof(settings) = 'object' AND octet_length(settings::text) <= 16384)
@@ -554,4 +560,5 @@ ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC;
 SET LOCAL ROLE pulsex_service;
 ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC;
 SET LOCAL ROLE pulsex_owner;

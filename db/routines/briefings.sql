@@ -25,26 +25,26 @@ CREATE OR REPLACE FUNCTION pulsex.briefing_search(p_title text, p_content jsonb,
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
-    c_longest constant integer := 262144;
     v_config regconfig := pulsex.text_search_config(p_locale);
     v_headlines text;
+    v_titles text;
     v_summaries text;
 BEGIN
-    SELECT string_agg(item ->> 'title', ' '), string_agg(item ->> 'summary', ' ')
-    INTO v_headlines, v_summaries
-    FROM jsonb_path_query(p_content, 'lax $.sections[*].items[*]') AS item;
-    SELECT concat_ws(' ', v_headlines, string_agg(section ->> 'headline', ' '))
-    INTO v_headlines
+    IF octet_length(p_content::text) > 262144 THEN
+        RETURN '';
+    END IF;
+    SELECT string_agg(section ->> 'headline', ' ') INTO v_headlines
     FROM jsonb_path_query(p_content, 'lax $.sections[*]') AS section;
+    SELECT string_agg(item ->> 'title', ' '), string_agg(item ->> 'summary', ' ') INTO v_titles, v_summaries
+    FROM jsonb_path_query(p_content, 'lax $.sections[*].items[*]') AS item;
     RETURN setweight(to_tsvector(v_config, coalesce(p_title, '')), 'A')
-        || setweight(to_tsvector(v_config, left(v_headlines, c_longest)), 'B')
-        || setweight(to_tsvector(v_config, left(coalesce(v_summaries, ''), c_longest)), 'C');
+        || setweight(to_tsvector(v_config, concat_ws(' ', v_headlines, v_titles)), 'B')
+        || setweight(to_tsvector(v_config, coalesce(v_summaries, '')), 'C');
 END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_search IS
 'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of
-p_locale. Text past what a briefing may hold isn''t read, so that a document too large fails for its size and not in
-here.';
+p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in here.';
 
 CREATE OR REPLACE FUNCTION pulsex.publish_briefing(
     p_user_id uuid,

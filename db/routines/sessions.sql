@@ -42,13 +42,15 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
     v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
+    v_expires_at timestamptz := now() + p_lifetime;
 BEGIN
-    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '1 year' THEN
+    -- Points in time are compared, not intervals, to which a year has 360 days.
+    IF v_expires_at IS NULL OR v_expires_at NOT BETWEEN now() + interval '1 second' AND now() + interval '1 year' THEN
         RAISE EXCEPTION 'a session lasts between a second and a year' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
     VALUES (
-        p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), now() + p_lifetime, p_ip, left(p_user_agent, 400)
+        p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), v_expires_at, p_ip, left(p_user_agent, 400)
     );
     RETURN v_token;
 EXCEPTION

@@ -127,3 +127,10 @@ def test_the_guard_touches_nobody_else(tmp_path):
     assert processes[1].is_running()
     processes[1].kill()
     processes[1].wait()
+
+
+def test_a_clone_is_as_closed_as_what_was_deployed(dba):
+    """PUBLIC may neither connect to a clone nor make temporary objects in it, which cloning alone would allow."""
+    for privilege in ("CONNECT", "TEMP"):
+        allowed = "SELECT has_database_privilege('public', current_database(), %s)"
+        dba.results_eq(allowed, [(False,)], privilege)
