@@ -1,0 +1,103 @@
+"""The declaration: who may do what to Alice's row of every relation, and what else anybody is granted.
+
+A relation, grant or routine that is missing here fails the build.
+"""
+
+from __future__ import annotations
+
+# S SELECT, I INSERT, U UPDATE, D DELETE, T TRUNCATE: allowed; '-' in its place: refused; '.': finds no row of Alice's.
+VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
+ACTORS = {
+    "alice": "pulsex_app",
+    "bob": "pulsex_app",
+    "stranger": "pulsex_app",
+    "sign_in": "pulsex_auth",
+    "worker": "pulsex_worker",
+    "privacy": "pulsex_privacy",
+    "analyst": "pulsex_analyst",
+    "service": "pulsex_service",
+    "owner": "pulsex_owner",
+}
+NAMES, *LINES = """
+relation                      alice bob   stranger sign_in worker privacy analyst service owner
+auth.identities               ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+auth.login_decoys             ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+auth.one_time_tokens          ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+auth.passwords                ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+auth.sessions                 ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+auth.signing_key              ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   -----   SIUDT
+pulsex.briefing_feedback      SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.briefing_schedule      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.briefings              S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.devices                S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_daily       S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_events      SI--- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_attempts  ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_queue     ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notifications          S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.push_token_owners      ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.time_zones             S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
+pulsex.topics                 S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
+pulsex.user_preferences       S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.user_topics            SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.users                  S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+(every partition)             ----- ----- -----    -----   -----  -----   -----   -----   .-..T
+""".strip().splitlines()
+MATRIX = {
+    relation.strip(): dict(zip(NAMES.split()[1:], line[30:].split(), strict=True))
+    for relation, line in ((line[:30], line) for line in LINES)
+}
+PARTITION = MATRIX.pop("(every partition)")
+PARTITIONED = ("pulsex.briefings", "pulsex.engagement_events")
+
+# Where a verb is granted for some columns only.
+COLUMNS = {
+    ("pulsex_app", "pulsex.briefing_feedback", "INSERT"): "briefing_date comment edition item_id rating user_id",
+    ("pulsex_app", "pulsex.briefing_feedback", "UPDATE"): "comment rating",
+    ("pulsex_app", "pulsex.briefings", "UPDATE"): "read_at",
+    ("pulsex_app", "pulsex.notifications", "UPDATE"): "read_at",
+    ("pulsex_app", "pulsex.user_preferences", "UPDATE"): (
+        "channels delivery_days delivery_time evening_delivery_time max_items"
+        " quiet_hours_end quiet_hours_start settings"
+    ),
+    ("pulsex_app", "pulsex.user_topics", "UPDATE"): "weight",
+    ("pulsex_app", "pulsex.users", "UPDATE"): "display_name locale time_zone",
+}
+
+# Who may call what. The owner of a routine always may.
+CALLERS = {
+    "pulsex_auth": """
+        auth.find_user auth.issue_one_time_token auth.login_credential auth.record_login auth.redeem_one_time_token
+        auth.register_user auth.reset_password auth.start_session""",
+    "pulsex_app": """
+        auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
+        auth.use_session pulsex.briefing_history pulsex.follow_topics pulsex.is_briefing_content pulsex.record_feedback
+        pulsex.todays_briefing pulsex.update_preferences""",
+    "pulsex_worker": "auth.purge_expired ops.ensure_partitions ops.refresh_time_zones pulsex.publish_briefing",
+    "pulsex_service": "ops.ensure_partitions pulsex.is_briefing_content",
+}
+
+Grants = dict[tuple[str, str, str], str]
+
+
+def grants() -> Grants:
+    """Return what MATRIX and COLUMNS grant: (role, relation, verb) to its columns, * for all of them."""
+    roles = {actor: role for actor, role in ACTORS.items() if role != "pulsex_owner"}
+    return {
+        (role, relation, verb): COLUMNS.get((role, relation, verb), "*")
+        for relation, cells in MATRIX.items()
+        for actor, role in roles.items()
+        for letter, verb in VERBS.items()
+        if letter in cells[actor]
+    }
+
+
+def callers() -> set[tuple[str, str]]:
+    """Return CALLERS as pairs of role and routine."""
+    return {(role, routine) for role, routines in CALLERS.items() for routine in routines.split()}
+
+
+def difference(have: dict, want: dict) -> dict[object, tuple[object, object]]:
+    """Return what differs: key to what it has and what it should have."""
+    return {key: (have.get(key), want.get(key)) for key in sorted({*have, *want}) if have.get(key) != want.get(key)}

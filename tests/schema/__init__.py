@@ -1,0 +1,1 @@
+"""Rules over the catalogue, each with the proof that it can fire."""
