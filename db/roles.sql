@@ -40,6 +40,22 @@ COMMENT ON ROLE pulsex_privacy IS
 COMMENT ON ROLE pulsex_analyst IS
 'Aggregates and pseudonymised views only.';
 
+-- What PostgreSQL lets everybody do and no application needs: read the statements that other connections of one's role
+-- run, end those connections, make large objects. Only a superuser can take it back; elsewhere, send tokens as parameters
+-- and never in the text of a statement.
+DO $$
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
+        RETURN;
+    END IF;
+    REVOKE EXECUTE ON FUNCTION pg_stat_get_activity(integer), pg_stat_get_backend_activity(integer) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION pg_stat_get_activity(integer), pg_stat_get_backend_activity(integer) TO pg_read_all_stats;
+    REVOKE EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint), pg_cancel_backend(integer) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint), pg_cancel_backend(integer) TO pg_signal_backend;
+    REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
+END
+$$;
+
 -- PUBLIC can do nothing here: not connect, not make temporary objects, not look into the schema public.
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 DO $$

@@ -121,7 +121,8 @@ def rollback(url: str, db: Path = DB, previous: Path | None = None) -> None:
 def snapshot(url: str) -> str:
     """Return the schema of a deployed database as SQL, the same text for the same schema wherever and whenever it is.
 
-    Left out: partitions, which follow the calendar, and what names a version. The applied migrations are listed at the
+    Left out: partitions, which follow the calendar, what names a version, and what db/roles.sql takes from PUBLIC in
+    pg_catalog where a superuser deploys. The applied migrations are listed at the
     end, so that a database loaded from it can be migrated on.
     """
     target, env = _without_password(url)
@@ -138,7 +139,10 @@ def snapshot(url: str) -> str:
     )
     with psycopg.connect(url) as connection:
         versions = connection.execute("SELECT version FROM ops.schema_migrations ORDER BY version").fetchall()
-    body = re.sub(r"^(--.*|\\(un)?restrict.*|SET .*|SELECT pg_catalog\.set_config.*)\n", "", dump, flags=re.MULTILINE)
+    left_out = (
+        r"--.*|\\(un)?restrict.*|SET .*|SELECT pg_catalog\.set_config.*|(GRANT|REVOKE) .* ON FUNCTION pg_catalog\..*"
+    )
+    body = re.sub(rf"^({left_out})\n", "", dump, flags=re.MULTILINE)
     body = re.sub(r"\n{2,}", "\n\n", body).strip()
     rows = ",\n".join(f"    ('{version}')" for (version,) in versions)
     return (

@@ -64,7 +64,7 @@ class Actor:
         """Run a statement and return its rows, if it has any."""
         with self._statement() as connection:
             cursor = connection.execute(sql, args or None)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK else []
 
     def value(self, sql: str, *args: object) -> object:
         """Run a statement and return the first column of its only row."""
