@@ -1,0 +1,1 @@
+"""Every constraint is broken by name."""

@@ -1,0 +1,1 @@
+"""Every routine is called, and every promise of its comment held to."""
