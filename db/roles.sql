@@ -41,8 +41,8 @@ COMMENT ON ROLE pulsex_analyst IS
 'Aggregates and pseudonymised views only.';
 
 -- What PostgreSQL lets everybody do and no application needs: read the statements that other connections of one's role
--- run, end those connections, make large objects. Only a superuser can take it back; elsewhere, send tokens as parameters
--- and never in the text of a statement.
+-- run, end those connections, make large objects. Only a superuser can take it back; elsewhere, send tokens as
+-- parameters and never in the text of a statement.
 DO $$
 BEGIN
     IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
