@@ -10,7 +10,9 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
 \ir routines/identity.sql
 \ir routines/sessions.sql
 \ir routines/preferences.sql
+\ir routines/generation.sql
 \ir routines/briefings.sql
+\ir routines/search.sql
 \ir routines/engagement.sql
 \ir routines/partitions.sql
 \ir routines/privileges.sql

@@ -632,6 +632,62 @@ ALTER FUNCTION ops.refresh_time_zones() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.refresh_time_zones() IS 'Adds the IANA time zones that the server''s time zone data has and pulsex.time_zones has not; returns how many.';
 
+CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_section record;
+    v_item record;
+    v_leaf text;
+    v_path text;
+BEGIN
+    IF jsonb_typeof(p_content -> 'sections') IS DISTINCT FROM 'array' THEN
+        RETURN '$.sections is not an array';
+    END IF;
+    FOR v_section IN
+        SELECT s.value, s.n - 1 AS n
+        FROM jsonb_array_elements(p_content -> 'sections') WITH ORDINALITY AS s (value, n)
+    LOOP
+        v_path := format('$.sections[%s]', v_section.n);
+        IF jsonb_typeof(v_section.value) <> 'object' THEN
+            RETURN v_path || ' is not an object';
+        END IF;
+        FOREACH v_leaf IN ARRAY '{topic,headline}'::text[] LOOP
+            IF jsonb_typeof(v_section.value -> v_leaf) IS DISTINCT FROM 'string' THEN
+                RETURN format('%s.%s is not a string', v_path, v_leaf);
+            END IF;
+        END LOOP;
+        IF jsonb_typeof(v_section.value -> 'items') IS DISTINCT FROM 'array' THEN
+            RETURN v_path || '.items is not an array';
+        END IF;
+        FOR v_item IN
+            SELECT i.value, i.n - 1 AS n
+            FROM jsonb_array_elements(v_section.value -> 'items') WITH ORDINALITY AS i (value, n)
+        LOOP
+            v_path := format('$.sections[%s].items[%s]', v_section.n, v_item.n);
+            IF jsonb_typeof(v_item.value) <> 'object' THEN
+                RETURN v_path || ' is not an object';
+            END IF;
+            FOREACH v_leaf IN ARRAY '{id,title,url,source,summary}'::text[] LOOP
+                IF jsonb_typeof(v_item.value -> v_leaf) IS DISTINCT FROM 'string' THEN
+                    RETURN format('%s.%s is not a string', v_path, v_leaf);
+                END IF;
+            END LOOP;
+            IF char_length(v_item.value ->> 'id') NOT BETWEEN 1 AND 200 THEN
+                RETURN v_path || '.id is not of 1 to 200 characters';
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END
+$_$;
+
+ALTER FUNCTION pulsex.briefing_content_error(p_content jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.briefing_content_error(p_content jsonb) IS 'The first place, as a JSON path, where a document isn''t of the shape of pulsex.is_briefing_content, and why; null
+when it is. For people: the CHECK is what holds.';
+
 CREATE FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date DEFAULT NULL::date, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, generated_at timestamp with time zone, read_at timestamp with time zone)
     LANGUAGE plpgsql STABLE ROWS 20
     SET search_path TO ''
@@ -682,7 +738,52 @@ $_$;
 ALTER FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) IS 'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of
-p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in here.';
+p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in
+here.';
+
+CREATE FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_text text;
+BEGIN
+    SELECT concat_ws(' … ', p_title, string_agg(concat_ws(' … ', item ->> 'title', item ->> 'summary'), ' … '))
+    INTO v_text
+    FROM jsonb_path_query(p_content, '$.sections[*].items[*]') AS item;
+    RETURN replace(replace(replace(v_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
+END
+$_$;
+
+ALTER FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) IS 'Title, item titles and summaries in one text to cite from, escaped for HTML.';
+
+CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    PERFORM pulsex.require_page(p_limit);
+    IF jsonb_typeof(p_filter) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'the filter must be a JSON object' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT b.briefing_date, b.edition, b.version, b.title, b.content
+    FROM pulsex.briefings AS b
+    WHERE b.user_id = p_user_id AND b.content @> p_filter
+    ORDER BY b.briefing_date DESC, b.edition ASC
+    LIMIT p_limit;
+END
+$$;
+
+ALTER FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) IS 'A person''s briefings whose content contains p_filter (jsonb @>), newest first; for example
+{"sections": [{"topic": "science"}]} or {"sections": [{"items": [{"id": "s1"}]}]}.
+Errors: PT403 somebody else''s; PT422 a filter that isn''t an object, or p_limit outside 1 to 100.';
 
 CREATE FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) RETURNS void
     LANGUAGE plpgsql
@@ -709,6 +810,68 @@ COMMENT ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) IS 'Fol
 pulsex.user_topics.
 Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else.';
 
+CREATE FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_since date := (p_at - interval '60 days')::date;
+    v_lately date := (p_at - interval '14 days')::date;
+    v_topics jsonb;
+    v_affinity jsonb;
+    v_recent jsonb;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+
+    SELECT jsonb_agg(followed.topic ORDER BY followed.weight DESC, followed.slug) INTO v_topics
+    FROM (
+        SELECT f.weight, t.slug, jsonb_build_object('slug', t.slug, 'label', t.label, 'weight', f.weight) AS topic
+        FROM pulsex.user_topics AS f
+        INNER JOIN pulsex.topics AS t ON t.topic_id = f.topic_id
+        WHERE f.user_id = p_user_id
+    ) AS followed;
+
+    SELECT jsonb_object_agg(rated.topic, rated.affinity) INTO v_affinity
+    FROM (
+        SELECT section ->> 'topic' AS topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity
+        FROM pulsex.briefing_feedback AS f
+        INNER JOIN pulsex.briefings AS b
+            ON b.user_id = f.user_id AND b.briefing_date = f.briefing_date AND b.edition = f.edition
+        CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
+        WHERE f.user_id = p_user_id AND b.user_id = p_user_id
+            AND f.briefing_date >= v_since AND b.briefing_date >= v_since
+            AND (
+                f.item_id = ''
+                OR (section -> 'items') @> jsonb_build_array(jsonb_build_object('id', f.item_id))
+            )
+        GROUP BY section ->> 'topic'
+    ) AS rated;
+
+    SELECT jsonb_agg(DISTINCT item) INTO v_recent
+    FROM pulsex.briefings AS b
+    CROSS JOIN jsonb_path_query(b.content, '$.sections[*].items[*].id') AS item
+    WHERE b.user_id = p_user_id AND b.briefing_date >= v_lately;
+
+    RETURN (
+        SELECT jsonb_build_object(
+            'locale', u.locale, 'time_zone', u.time_zone, 'max_items', p.max_items,
+            'topics', coalesce(v_topics, '[]'), 'affinity', coalesce(v_affinity, '{}'),
+            'recent_item_ids', coalesce(v_recent, '[]')
+        )
+        FROM pulsex.users AS u
+        INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
+        WHERE u.user_id = p_user_id AND p.user_id = p_user_id
+    );
+END
+$_$;
+
+ALTER FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) IS 'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
+time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 (rated 1) to 1 (rated 5)} from the
+ratings of 60 days, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403 processing is
+restricted.';
+
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((jsonb_typeof((p_content -> 'sections'::text)) = 'array'::text) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]?(!((@."topic".type() == "string" && @."headline".type() == "string") && @."items".type() == "array"))'::jsonpath)) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*]."items"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]."items"[*]?(!(((((@."id".type() == "string" && @."title".type() == "string") && @."url".type() == "string") && @."source".type() == "string") && @."summary".type() == "string") && @."id" like_regex "^.{1,200}$"))'::jsonpath))) IS TRUE);
@@ -719,27 +882,78 @@ COMMENT ON FUNCTION pulsex.is_briefing_content(p_content jsonb) IS 'True when p_
 {"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]}, every leaf a string and every
 item id 1 to 200 characters; further keys are allowed. Never null, never an error.';
 
+CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    NEW.delivered_at := coalesce(OLD.delivered_at, NEW.delivered_at);
+    NEW.read_at := coalesce(OLD.read_at, NEW.read_at);
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION pulsex.keep_first_times() OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION pulsex.keep_first_times() IS 'Trigger: delivered_at and read_at, once set, stay what they are.';
+
+CREATE FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text DEFAULT 'morning'::text, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    UPDATE pulsex.briefings AS b SET delivered_at = p_at
+    WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no % briefing on %', p_edition, p_briefing_date USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) IS 'Remembers when a briefing reached the person; the first time stays. Errors: PT404 no such user or briefing; PT403
+processing is restricted.';
+
+CREATE FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text DEFAULT 'morning'::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    UPDATE pulsex.briefings AS b SET read_at = now()
+    WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no % briefing on %', p_edition, p_briefing_date USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) IS 'Remembers when a person read a briefing; the first time stays. Errors: PT404 no such briefing of one''s own.';
+
 CREATE FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text DEFAULT NULL::text, p_edition text DEFAULT 'morning'::text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 DECLARE
-    v_person record;
     v_headline text := nullif(p_content #>> '{sections,0,headline}', '');
     v_title text := left(coalesce(p_title, v_headline, p_briefing_date::text), 300);
     v_version integer;
 BEGIN
-    SELECT u.status, u.locale INTO v_person FROM pulsex.users AS u WHERE u.user_id = p_user_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
-    ELSIF v_person.status = 'restricted' THEN
-        RAISE EXCEPTION 'processing of this user is restricted' USING ERRCODE = 'PT403';
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    IF NOT pulsex.is_briefing_content(p_content) THEN
+        RAISE EXCEPTION 'not a briefing: %', pulsex.briefing_content_error(p_content)
+        USING ERRCODE = '23514', SCHEMA = 'pulsex', TABLE = 'briefings', CONSTRAINT = 'briefings_content_shape_check';
     END IF;
 
     INSERT INTO pulsex.briefings AS b (user_id, briefing_date, edition, title, content, search)
     VALUES (
         p_user_id, p_briefing_date, p_edition, v_title, p_content,
-        pulsex.briefing_search(v_title, p_content, v_person.locale)
+        pulsex.briefing_search(
+            v_title, p_content, (SELECT u.locale FROM pulsex.users AS u WHERE u.user_id = p_user_id)
+        )
     )
     ON CONFLICT ON CONSTRAINT briefings_pk DO UPDATE
     SET version = b.version + 1, title = excluded.title, content = excluded.content, search = excluded.search,
@@ -784,6 +998,102 @@ ALTER FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_ra
 COMMENT ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) IS 'Rates a briefing, or one item of it; rating again replaces the rating, and saying the same again changes nothing.
 Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5 or a comment over 2000
 characters.';
+
+CREATE FUNCTION pulsex.require_page(p_limit integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'a page has 1 to 100 rows' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.require_page(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.require_page(p_limit integer) IS 'Errors: PT422 unless p_limit is 1 to 100.';
+
+CREATE FUNCTION pulsex.require_self(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
+        RAISE EXCEPTION 'only for oneself' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.require_self(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.require_self(p_user_id uuid) IS 'What a definer routine for a person asks first. Errors: PT403 unless this transaction is in a session of p_user_id.';
+
+CREATE FUNCTION pulsex.require_unrestricted(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_status text := (SELECT u.status FROM pulsex.users AS u WHERE u.user_id = p_user_id);
+BEGIN
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF v_status = 'restricted' THEN
+        RAISE EXCEPTION 'processing of this user is restricted' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.require_unrestricted(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) IS 'What a routine that processes a person''s data asks first (GDPR Art. 18). Errors: PT404 no such user; PT403
+restricted.';
+
+CREATE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, title text, snippet text, rank real)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET client_min_messages TO 'warning'
+    AS $$
+DECLARE
+    v_config regconfig;
+    v_query tsquery;
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    PERFORM pulsex.require_page(p_limit);
+    SELECT pulsex.text_search_config(u.locale) INTO v_config FROM pulsex.users AS u WHERE u.user_id = p_user_id;
+    v_query := websearch_to_tsquery(v_config, p_query);
+    -- Also as the words are written, since briefings from before a change of language have other stems; but not where a
+    -- word is excluded, which would exclude only one of its spellings.
+    IF v_query::text !~ '!' THEN
+        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', p_query);
+    END IF;
+    RETURN QUERY
+    SELECT
+        found.briefing_date, found.edition, found.title,
+        ts_headline(
+            v_config, pulsex.briefing_text(found.title, found.content), v_query,
+            'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10'
+        ),
+        found.rank
+    FROM (
+        SELECT b.briefing_date, b.edition, b.title, b.content, ts_rank(b.search, v_query) AS rank
+        FROM pulsex.briefings AS b
+        WHERE b.user_id = p_user_id AND b.search @@ v_query
+        ORDER BY ts_rank(b.search, v_query) DESC, b.briefing_date DESC, b.edition ASC
+        LIMIT p_limit
+    ) AS found
+    ORDER BY found.rank DESC, found.briefing_date DESC, found.edition ASC;
+END
+$$;
+
+ALTER FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) IS 'A person''s briefings in which a query''s words stand, the best first: a word in the title counts more than in a
+headline, and there more than in a summary. p_query as one types it into a search box: words, "a phrase", or, -not
+(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text is a query. In the
+language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
+Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100.';
 
 CREATE FUNCTION pulsex.set_updated_at() RETURNS trigger
     LANGUAGE plpgsql
@@ -1458,6 +1768,8 @@ COMMENT ON INDEX pulsex.users_time_zone_idx IS 'Foreign key users_time_zone_fk: 
 
 CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
+CREATE TRIGGER briefings_keep_first_times BEFORE UPDATE OF delivered_at, read_at ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION pulsex.keep_first_times();
+
 CREATE TRIGGER user_preferences_set_updated_at BEFORE UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
 CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
@@ -1796,23 +2108,50 @@ GRANT ALL ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date
 REVOKE ALL ON FUNCTION ops.refresh_time_zones() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.refresh_time_zones() TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION pulsex.briefing_content_error(p_content jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date, p_limit integer) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) TO pulsex_app;
+
 REVOKE ALL ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) TO pulsex_service;
 GRANT ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.keep_first_times() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.require_page(p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.require_self(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.set_updated_at() FROM PUBLIC;
 

@@ -102,18 +102,15 @@ def check(url: str, text: str) -> None:
     """Ask the database whether it would take this JSON text as a briefing; raises BadDocumentError if not."""
     with psycopg.connect(url) as connection:
         try:
-            shaped, size = connection.execute(
-                "SELECT pulsex.is_briefing_content(j), octet_length(j::text) FROM (SELECT %s::jsonb AS j)",
+            wrong, size = connection.execute(
+                "SELECT pulsex.briefing_content_error(j), octet_length(j::text) FROM (SELECT %s::jsonb AS j)",
                 [text],
             ).fetchone()
         except (psycopg.DataError, psycopg.OperationalError) as error:
             reason = error.diag.message_detail or error.diag.message_primary or str(error)
             raise BadDocumentError(f"PostgreSQL can't store it as JSON: {reason.rstrip('.')}.") from error
-    if not shaped:
-        raise BadDocumentError(
-            'it isn\'t of the shape {"sections": [{"topic", "headline", "items": [{"id", "title", "url", "source", '
-            '"summary"}]}]}.'
-        )
+    if wrong:
+        raise BadDocumentError(f"it isn't a briefing: {wrong}.")
     if size > LARGEST:
         raise BadDocumentError(f"stored, it would be larger than a briefing may be, {LARGEST // 1024} KiB.")
 

@@ -350,6 +350,19 @@ COMMENT ON COLUMN pulsex.briefings.content IS
 COMMENT ON COLUMN pulsex.briefings.search IS
 'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
 
+CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    NEW.delivered_at := coalesce(OLD.delivered_at, NEW.delivered_at);
+    NEW.read_at := coalesce(OLD.read_at, NEW.read_at);
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION pulsex.keep_first_times IS 'Trigger: delivered_at and read_at, once set, stay what they are.';
+CREATE TRIGGER briefings_keep_first_times BEFORE UPDATE OF delivered_at, read_at ON pulsex.briefings
+FOR EACH ROW EXECUTE FUNCTION pulsex.keep_first_times();
+
 CREATE TABLE pulsex.briefing_feedback (
     user_id uuid NOT NULL,
     briefing_date date NOT NULL,

@@ -44,7 +44,61 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_search IS
 'What a briefing is found by: title (weight A), headlines and item titles (B), summaries (C), in the language of
-p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in here.';
+p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in
+here.';
+
+CREATE OR REPLACE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_section record;
+    v_item record;
+    v_leaf text;
+    v_path text;
+BEGIN
+    IF jsonb_typeof(p_content -> 'sections') IS DISTINCT FROM 'array' THEN
+        RETURN '$.sections is not an array';
+    END IF;
+    FOR v_section IN
+        SELECT s.value, s.n - 1 AS n
+        FROM jsonb_array_elements(p_content -> 'sections') WITH ORDINALITY AS s (value, n)
+    LOOP
+        v_path := format('$.sections[%s]', v_section.n);
+        IF jsonb_typeof(v_section.value) <> 'object' THEN
+            RETURN v_path || ' is not an object';
+        END IF;
+        FOREACH v_leaf IN ARRAY '{topic,headline}'::text[] LOOP
+            IF jsonb_typeof(v_section.value -> v_leaf) IS DISTINCT FROM 'string' THEN
+                RETURN format('%s.%s is not a string', v_path, v_leaf);
+            END IF;
+        END LOOP;
+        IF jsonb_typeof(v_section.value -> 'items') IS DISTINCT FROM 'array' THEN
+            RETURN v_path || '.items is not an array';
+        END IF;
+        FOR v_item IN
+            SELECT i.value, i.n - 1 AS n
+            FROM jsonb_array_elements(v_section.value -> 'items') WITH ORDINALITY AS i (value, n)
+        LOOP
+            v_path := format('$.sections[%s].items[%s]', v_section.n, v_item.n);
+            IF jsonb_typeof(v_item.value) <> 'object' THEN
+                RETURN v_path || ' is not an object';
+            END IF;
+            FOREACH v_leaf IN ARRAY '{id,title,url,source,summary}'::text[] LOOP
+                IF jsonb_typeof(v_item.value -> v_leaf) IS DISTINCT FROM 'string' THEN
+                    RETURN format('%s.%s is not a string', v_path, v_leaf);
+                END IF;
+            END LOOP;
+            IF char_length(v_item.value ->> 'id') NOT BETWEEN 1 AND 200 THEN
+                RETURN v_path || '.id is not of 1 to 200 characters';
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pulsex.briefing_content_error IS
+'The first place, as a JSON path, where a document isn''t of the shape of pulsex.is_briefing_content, and why; null
+when it is. For people: the CHECK is what holds.';
 
 CREATE OR REPLACE FUNCTION pulsex.publish_briefing(
     p_user_id uuid,
@@ -56,22 +110,22 @@ CREATE OR REPLACE FUNCTION pulsex.publish_briefing(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_person record;
     v_headline text := nullif(p_content #>> '{sections,0,headline}', '');
     v_title text := left(coalesce(p_title, v_headline, p_briefing_date::text), 300);
     v_version integer;
 BEGIN
-    SELECT u.status, u.locale INTO v_person FROM pulsex.users AS u WHERE u.user_id = p_user_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
-    ELSIF v_person.status = 'restricted' THEN
-        RAISE EXCEPTION 'processing of this user is restricted' USING ERRCODE = 'PT403';
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    IF NOT pulsex.is_briefing_content(p_content) THEN
+        RAISE EXCEPTION 'not a briefing: %', pulsex.briefing_content_error(p_content)
+        USING ERRCODE = '23514', SCHEMA = 'pulsex', TABLE = 'briefings', CONSTRAINT = 'briefings_content_shape_check';
     END IF;
 
     INSERT INTO pulsex.briefings AS b (user_id, briefing_date, edition, title, content, search)
     VALUES (
         p_user_id, p_briefing_date, p_edition, v_title, p_content,
-        pulsex.briefing_search(v_title, p_content, v_person.locale)
+        pulsex.briefing_search(
+            v_title, p_content, (SELECT u.locale FROM pulsex.users AS u WHERE u.user_id = p_user_id)
+        )
     )
     ON CONFLICT ON CONSTRAINT briefings_pk DO UPDATE
     SET version = b.version + 1, title = excluded.title, content = excluded.content, search = excluded.search,
@@ -92,6 +146,27 @@ section''s headline is the title, or else the date; a title is cut at 300 charac
 Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
 partition is for.';
+
+CREATE OR REPLACE FUNCTION pulsex.mark_briefing_delivered(
+    p_user_id uuid,
+    p_briefing_date date,
+    p_edition text DEFAULT 'morning',
+    p_at timestamptz DEFAULT now()
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    UPDATE pulsex.briefings AS b SET delivered_at = p_at
+    WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no % briefing on %', p_edition, p_briefing_date USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.mark_briefing_delivered IS
+'Remembers when a briefing reached the person; the first time stays. Errors: PT404 no such user or briefing; PT403
+processing is restricted.';
 
 -- The person's side: SECURITY INVOKER, under row level security -------------------------------------------------------
 SET LOCAL ROLE pulsex_owner;
@@ -157,3 +232,21 @@ COMMENT ON FUNCTION pulsex.briefing_history IS
 'A page of a person''s briefings, newest first, without their content: those before p_before, which is the last
 briefing_date of the page before (null: from the newest). A date is never split between pages, so a page may exceed
 p_limit by an edition. Errors: PT422 p_limit outside 1 to 100.';
+
+CREATE OR REPLACE FUNCTION pulsex.mark_briefing_read(
+    p_user_id uuid,
+    p_briefing_date date,
+    p_edition text DEFAULT 'morning'
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    UPDATE pulsex.briefings AS b SET read_at = now()
+    WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no % briefing on %', p_edition, p_briefing_date USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.mark_briefing_read IS
+'Remembers when a person read a briefing; the first time stays. Errors: PT404 no such briefing of one''s own.';

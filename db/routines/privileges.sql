@@ -26,14 +26,15 @@ auth.register_user, auth.find_user, auth.login_credential, auth.record_login, au
 auth.issue_one_time_token, auth.redeem_one_time_token, auth.reset_password TO pulsex_auth;
 GRANT EXECUTE ON FUNCTION
 auth.current_user_id, auth.use_session, auth.touch_session, auth.rotate_session, auth.end_session,
-auth.end_all_sessions TO pulsex_app;
+auth.end_all_sessions, pulsex.search_briefings, pulsex.find_briefings TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
-pulsex.publish_briefing, ops.refresh_time_zones, auth.purge_expired TO pulsex_worker;
+pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered, ops.refresh_time_zones,
+auth.purge_expired TO pulsex_worker;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
 pulsex.update_preferences, pulsex.follow_topics, pulsex.todays_briefing, pulsex.briefing_history,
-pulsex.record_feedback TO pulsex_app;
+pulsex.mark_briefing_read, pulsex.record_feedback TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
 ops.ensure_partitions TO pulsex_service, pulsex_worker;
 GRANT EXECUTE ON FUNCTION

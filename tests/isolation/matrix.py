@@ -72,9 +72,12 @@ CALLERS = {
         auth.register_user auth.reset_password auth.start_session""",
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
-        auth.use_session pulsex.briefing_history pulsex.follow_topics pulsex.is_briefing_content pulsex.record_feedback
-        pulsex.todays_briefing pulsex.update_preferences""",
-    "pulsex_worker": "auth.purge_expired ops.ensure_partitions ops.refresh_time_zones pulsex.publish_briefing",
+        auth.use_session pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
+        pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
+        pulsex.update_preferences""",
+    "pulsex_worker": """
+        auth.purge_expired ops.ensure_partitions ops.refresh_time_zones pulsex.generation_context
+        pulsex.mark_briefing_delivered pulsex.publish_briefing""",
     "pulsex_service": "ops.ensure_partitions pulsex.is_briefing_content",
 }
 

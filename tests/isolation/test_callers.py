@@ -23,6 +23,12 @@ EMPTY = "no rows"
 SOMEBODY_ELSES = {
     "auth.end_all_sessions": ("SELECT auth.end_all_sessions(%s)", "PT403"),
     "pulsex.briefing_history": ("SELECT pulsex.briefing_history(%s)", EMPTY),
+    "pulsex.find_briefings": ("SELECT pulsex.find_briefings(%s, '{}')", "PT403"),
+    "pulsex.search_briefings": ("SELECT pulsex.search_briefings(%s, 'comet')", "PT403"),
+    "pulsex.mark_briefing_read": (
+        "SELECT pulsex.mark_briefing_read(%s, (SELECT max(briefing_date) FROM pulsex.briefings))",
+        "PT404",
+    ),
     "pulsex.follow_topics": ("SELECT pulsex.follow_topics(%s, '{cities}')", "42501"),
     "pulsex.record_feedback": (
         "SELECT pulsex.record_feedback(%s, (SELECT max(briefing_date) FROM pulsex.briefings), 1::smallint)",

@@ -1,0 +1,78 @@
+-- What a generator needs to write a person's next briefing.
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION pulsex.require_unrestricted(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_status text := (SELECT u.status FROM pulsex.users AS u WHERE u.user_id = p_user_id);
+BEGIN
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF v_status = 'restricted' THEN
+        RAISE EXCEPTION 'processing of this user is restricted' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.require_unrestricted IS
+'What a routine that processes a person''s data asks first (GDPR Art. 18). Errors: PT404 no such user; PT403
+restricted.';
+
+CREATE OR REPLACE FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamptz DEFAULT now()) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_since date := (p_at - interval '60 days')::date;
+    v_lately date := (p_at - interval '14 days')::date;
+    v_topics jsonb;
+    v_affinity jsonb;
+    v_recent jsonb;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+
+    SELECT jsonb_agg(followed.topic ORDER BY followed.weight DESC, followed.slug) INTO v_topics
+    FROM (
+        SELECT f.weight, t.slug, jsonb_build_object('slug', t.slug, 'label', t.label, 'weight', f.weight) AS topic
+        FROM pulsex.user_topics AS f
+        INNER JOIN pulsex.topics AS t ON t.topic_id = f.topic_id
+        WHERE f.user_id = p_user_id
+    ) AS followed;
+
+    SELECT jsonb_object_agg(rated.topic, rated.affinity) INTO v_affinity
+    FROM (
+        SELECT section ->> 'topic' AS topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity
+        FROM pulsex.briefing_feedback AS f
+        INNER JOIN pulsex.briefings AS b
+            ON b.user_id = f.user_id AND b.briefing_date = f.briefing_date AND b.edition = f.edition
+        CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
+        WHERE f.user_id = p_user_id AND b.user_id = p_user_id
+            AND f.briefing_date >= v_since AND b.briefing_date >= v_since
+            AND (
+                f.item_id = ''
+                OR (section -> 'items') @> jsonb_build_array(jsonb_build_object('id', f.item_id))
+            )
+        GROUP BY section ->> 'topic'
+    ) AS rated;
+
+    SELECT jsonb_agg(DISTINCT item) INTO v_recent
+    FROM pulsex.briefings AS b
+    CROSS JOIN jsonb_path_query(b.content, '$.sections[*].items[*].id') AS item
+    WHERE b.user_id = p_user_id AND b.briefing_date >= v_lately;
+
+    RETURN (
+        SELECT jsonb_build_object(
+            'locale', u.locale, 'time_zone', u.time_zone, 'max_items', p.max_items,
+            'topics', coalesce(v_topics, '[]'), 'affinity', coalesce(v_affinity, '{}'),
+            'recent_item_ids', coalesce(v_recent, '[]')
+        )
+        FROM pulsex.users AS u
+        INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
+        WHERE u.user_id = p_user_id AND p.user_id = p_user_id
+    );
+END
+$$;
+COMMENT ON FUNCTION pulsex.generation_context IS
+'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
+time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 (rated 1) to 1 (rated 5)} from the
+ratings of 60 days, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403 processing is
+restricted.';

@@ -1,0 +1,112 @@
+-- Finding a person's briefings by their words or by their content.
+--
+-- SECURITY DEFINER with the caller checked: under row level security the operators @@ and @>, which aren't leakproof,
+-- could only filter what the policy lets through, and never be looked up in an index. Here the planner may choose. It
+-- chooses the person's own rows, by the primary key: measured over 120,000 briefings of 2,000 people, that takes 0.3 to
+-- 0.8 ms a search, and the GIN index over everybody 0.7 ms for a word that nobody has, 58 ms for a frequent one and
+-- 428 ms for one that is in every briefing. The plan is made once: anew for each call it costs more than the search.
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION pulsex.require_self(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
+        RAISE EXCEPTION 'only for oneself' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.require_self IS
+'What a definer routine for a person asks first. Errors: PT403 unless this transaction is in a session of p_user_id.';
+
+CREATE OR REPLACE FUNCTION pulsex.require_page(p_limit integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'a page has 1 to 100 rows' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.require_page IS 'Errors: PT422 unless p_limit is 1 to 100.';
+
+CREATE OR REPLACE FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_text text;
+BEGIN
+    SELECT concat_ws(' … ', p_title, string_agg(concat_ws(' … ', item ->> 'title', item ->> 'summary'), ' … '))
+    INTO v_text
+    FROM jsonb_path_query(p_content, '$.sections[*].items[*]') AS item;
+    RETURN replace(replace(replace(v_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
+END
+$$;
+COMMENT ON FUNCTION pulsex.briefing_text IS
+'Title, item titles and summaries in one text to cite from, escaped for HTML.';
+
+CREATE OR REPLACE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer DEFAULT 20)
+RETURNS TABLE (briefing_date date, edition text, title text, snippet text, rank real)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+SET search_path = '' SET plan_cache_mode = force_generic_plan SET client_min_messages = warning
+AS $$
+DECLARE
+    v_config regconfig;
+    v_query tsquery;
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    PERFORM pulsex.require_page(p_limit);
+    SELECT pulsex.text_search_config(u.locale) INTO v_config FROM pulsex.users AS u WHERE u.user_id = p_user_id;
+    v_query := websearch_to_tsquery(v_config, p_query);
+    -- Also as the words are written, since briefings from before a change of language have other stems; but not where a
+    -- word is excluded, which would exclude only one of its spellings.
+    IF v_query::text !~ '!' THEN
+        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', p_query);
+    END IF;
+    RETURN QUERY
+    SELECT
+        found.briefing_date, found.edition, found.title,
+        ts_headline(
+            v_config, pulsex.briefing_text(found.title, found.content), v_query,
+            'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10'
+        ),
+        found.rank
+    FROM (
+        SELECT b.briefing_date, b.edition, b.title, b.content, ts_rank(b.search, v_query) AS rank
+        FROM pulsex.briefings AS b
+        WHERE b.user_id = p_user_id AND b.search @@ v_query
+        ORDER BY ts_rank(b.search, v_query) DESC, b.briefing_date DESC, b.edition ASC
+        LIMIT p_limit
+    ) AS found
+    ORDER BY found.rank DESC, found.briefing_date DESC, found.edition ASC;
+END
+$$;
+COMMENT ON FUNCTION pulsex.search_briefings IS
+'A person''s briefings in which a query''s words stand, the best first: a word in the title counts more than in a
+headline, and there more than in a summary. p_query as one types it into a search box: words, "a phrase", or, -not
+(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text is a query. In the
+language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
+Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100.';
+
+CREATE OR REPLACE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20)
+RETURNS TABLE (briefing_date date, edition text, version integer, title text, content jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20 SET search_path = '' SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    PERFORM pulsex.require_page(p_limit);
+    IF jsonb_typeof(p_filter) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'the filter must be a JSON object' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT b.briefing_date, b.edition, b.version, b.title, b.content
+    FROM pulsex.briefings AS b
+    WHERE b.user_id = p_user_id AND b.content @> p_filter
+    ORDER BY b.briefing_date DESC, b.edition ASC
+    LIMIT p_limit;
+END
+$$;
+COMMENT ON FUNCTION pulsex.find_briefings IS
+'A person''s briefings whose content contains p_filter (jsonb @>), newest first; for example
+{"sections": [{"topic": "science"}]} or {"sections": [{"items": [{"id": "s1"}]}]}.
+Errors: PT403 somebody else''s; PT422 a filter that isn''t an object, or p_limit outside 1 to 100.';
