@@ -41,7 +41,8 @@ COMMENT ON FUNCTION auth.register_user IS
 'Registers a person: user, e-mail identity (unverified), password and default preferences, all or nothing. Returns the
 id.
 p_password_hash: Argon2id as a PHC string. p_time_zone: IANA name. p_locale: BCP 47 tag.
-Errors: PT409 the e-mail is taken; 23514 an invalid e-mail, hash, name or locale; 23503 an unknown time zone.';
+Errors: PT409 the e-mail is taken; 23514 an invalid e-mail, hash, name or locale; 23503 an unknown time zone;
+23502 a null.';
 
 CREATE OR REPLACE FUNCTION auth.find_user(p_email text) RETURNS uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
@@ -161,7 +162,9 @@ AS $$
 DECLARE
     v_token text := encode(auth.random_bytes(), 'hex');
 BEGIN
-    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
+    IF p_purpose IS NULL THEN
+        RAISE EXCEPTION 'a one-time token has a purpose' USING ERRCODE = 'PT422';
+    ELSIF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
         RAISE EXCEPTION 'a one-time token lasts between a second and seven days' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
@@ -177,8 +180,8 @@ END
 $$;
 COMMENT ON FUNCTION auth.issue_one_time_token IS
 'Makes the token for a purpose, verify_email or reset_password, in place of any before it, and returns it: 64 hex
-digits, seen only now. p_lifetime: one second to seven days. Errors: PT404 no such user; PT422 a lifetime out of
-bounds; 23514 an unknown purpose.';
+digits, seen only now. p_lifetime: one second to seven days. Errors: PT404 no such user; PT422 no purpose,
+or a lifetime out of bounds; 23514 an unknown purpose.';
 
 CREATE OR REPLACE FUNCTION auth.redeem_one_time_token(p_user_id uuid, p_purpose text, p_token text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''

@@ -74,9 +74,8 @@ class Cost:
 
     @property
     def buffers(self) -> int:
-        """Pages that the whole statement read, from memory or not; the outermost statement's plan comes last."""
-        outermost = self.plans[-1]["Plan"]
-        return outermost["Shared Hit Blocks"] + outermost["Shared Read Blocks"]
+        """Pages that the whole statement read, from memory or not; the outermost plan counts what ran inside it too."""
+        return max(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for plan in self.plans)
 
     def __str__(self) -> str:
         return json.dumps([plan["Plan"] for plan in self.plans], indent=1)

@@ -550,3 +550,8 @@ def test_what_ended_thirty_days_ago_is_purged(worker, dba, published, table, day
 def test_what_has_not_ended_is_not_purged(worker):
     """Nothing of the cast has ended: nothing is purged."""
     worker.results_eq("SELECT auth.purge_expired(now())", [(0,)])
+
+
+def test_a_token_without_a_purpose_is_refused(sign_in, alice):
+    """A null purpose is invalid input, not an unknown person."""
+    sign_in.throws_ok("SELECT auth.issue_one_time_token(%s, NULL)", "PT422", alice.user_id)
