@@ -16,7 +16,7 @@ from testing.postgresql import Postgresql
 from bench import report
 from pulsex import cluster, deploy, throwaway
 
-ROUNDS = 9
+ROUNDS = 15
 MOST_CLUSTER, MOST_CLONE = 0.6, 0.06  # seconds
 
 
