@@ -11,10 +11,13 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
 \ir routines/sessions.sql
 \ir routines/preferences.sql
 \ir routines/generation.sql
+\ir routines/schedule.sql
 \ir routines/briefings.sql
 \ir routines/search.sql
 \ir routines/engagement.sql
 \ir routines/partitions.sql
+\ir routines/maintenance.sql
+\ir routines/health.sql
 \ir routines/privileges.sql
 
 REVOKE CREATE ON SCHEMA auth, pulsex, ops FROM pulsex_service;

@@ -159,7 +159,9 @@ CREATE FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_life
 DECLARE
     v_token text := encode(auth.random_bytes(), 'hex');
 BEGIN
-    IF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
+    IF p_purpose IS NULL THEN
+        RAISE EXCEPTION 'a one-time token has a purpose' USING ERRCODE = 'PT422';
+    ELSIF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
         RAISE EXCEPTION 'a one-time token lasts between a second and seven days' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
@@ -177,8 +179,8 @@ $$;
 ALTER FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_lifetime interval) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_lifetime interval) IS 'Makes the token for a purpose, verify_email or reset_password, in place of any before it, and returns it: 64 hex
-digits, seen only now. p_lifetime: one second to seven days. Errors: PT404 no such user; PT422 a lifetime out of
-bounds; 23514 an unknown purpose.';
+digits, seen only now. p_lifetime: one second to seven days. Errors: PT404 no such user; PT422 no purpose,
+or a lifetime out of bounds; 23514 an unknown purpose.';
 
 CREATE FUNCTION auth.lock_delay(p_failed_attempts integer) RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -377,7 +379,8 @@ ALTER FUNCTION auth.register_user(p_email text, p_password_hash text, p_display_
 COMMENT ON FUNCTION auth.register_user(p_email text, p_password_hash text, p_display_name text, p_time_zone text, p_locale text) IS 'Registers a person: user, e-mail identity (unverified), password and default preferences, all or nothing. Returns the
 id.
 p_password_hash: Argon2id as a PHC string. p_time_zone: IANA name. p_locale: BCP 47 tag.
-Errors: PT409 the e-mail is taken; 23514 an invalid e-mail, hash, name or locale; 23503 an unknown time zone.';
+Errors: PT409 the e-mail is taken; 23514 an invalid e-mail, hash, name or locale; 23503 an unknown time zone;
+23502 a null.';
 
 CREATE FUNCTION auth.reset_password(p_user_id uuid, p_token text, p_password_hash text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -556,61 +559,331 @@ until the transaction ends. Call it once, first in the transaction. Reads only, 
 user''s id.
 Errors: PT401 for a token that is malformed, unknown, expired or revoked, without telling which.';
 
-CREATE FUNCTION ops.ensure_partitions(p_months_ahead integer DEFAULT 3, p_since date DEFAULT (((now() AT TIME ZONE 'UTC'::text) - '1 mon'::interval))::date) RETURNS integer
+CREATE FUNCTION ops.delete_expired_feedback(p_limit integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_before date := (
+        SELECT max(p.ends_at)::date FROM ops.partitions AS p
+        WHERE (p.schema_name, p.table_name) = ('pulsex', 'briefings') AND p.is_expired
+    );
+    v_deleted bigint;
+BEGIN
+    DELETE FROM pulsex.briefing_feedback AS f
+    USING (
+        SELECT e.user_id, e.briefing_date, e.edition, e.item_id FROM pulsex.briefing_feedback AS e
+        WHERE e.briefing_date < v_before ORDER BY e.briefing_date LIMIT p_limit
+    ) AS expired
+    WHERE f.user_id = expired.user_id AND f.briefing_date = expired.briefing_date
+        AND f.edition = expired.edition AND f.item_id = expired.item_id;
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END
+$$;
+
+ALTER FUNCTION ops.delete_expired_feedback(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.delete_expired_feedback(p_limit integer) IS 'Deletes feedback on briefings whose partitions are expired, the oldest first, p_limit rows at most (null: all), and
+returns how many. Once it returns 0 those partitions can be detached.';
+
+CREATE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '20ms'
+    AS $_$
+DECLARE
+    v_name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
+    ORDER BY p.ends_at LIMIT 1;
+    IF v_name IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', p_schema, p_table);
+    IF (p_schema, p_table) = ('pulsex', 'briefings') THEN
+        -- DETACH looks for rows that still refer to the partition as pulsex_owner, from whom row level security hides
+        -- them: it would leave them behind. None can come between, since who rates a briefing looks it up, and waits.
+        PERFORM ops.delete_expired_feedback();
+    END IF;
+    EXECUTE format('ALTER TABLE %1$I.%2$I DETACH PARTITION %1$I.%3$I', p_schema, p_table, v_name);
+    RETURN v_name;
+END
+$_$;
+
+ALTER FUNCTION ops.detach_next_partition(p_schema text, p_table text) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.detach_next_partition(p_schema text, p_table text) IS 'One step of expiry: detaches a registered table''s oldest expired partition, with what feedback on it is left, and
+returns its name; null when none is expired. Commit it before the next. Errors: 55P03 a lock not had within 20 ms.';
+
+CREATE FUNCTION ops.drop_next_partition(p_schema text, p_table text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '20ms'
+    AS $$
+DECLARE
+    v_name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
+    ORDER BY p.ends_at LIMIT 1;
+    IF v_name IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %I.%I', p_schema, v_name);
+    END IF;
+    RETURN v_name;
+END
+$$;
+
+ALTER FUNCTION ops.drop_next_partition(p_schema text, p_table text) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.drop_next_partition(p_schema text, p_table text) IS 'One step of expiry: drops the oldest of a registered table''s expired and detached partitions, and returns its name;
+null when there is none. Commit it before the next. Errors: 55P03 a lock not had within 20 ms.';
+
+CREATE FUNCTION ops.ensure_partitions(p_months_ahead integer DEFAULT NULL::integer, p_since date DEFAULT (((now() AT TIME ZONE 'UTC'::text) - '1 mon'::interval))::date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '2s'
-    AS $_$
+    AS $$
 DECLARE
-    v_parent record;
-    v_month timestamp;
-    v_name text;
+    v_table record;
     v_made integer := 0;
 BEGIN
-    IF p_months_ahead IS NULL OR p_months_ahead NOT BETWEEN 0 AND 24 THEN
-        RAISE EXCEPTION 'partitions are made 0 to 24 months ahead' USING ERRCODE = 'PT422';
-    ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
-        RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.ensure_partitions', 0));
-    FOR v_parent IN
-        SELECT n.nspname, c.relname FROM pg_catalog.pg_partitioned_table AS p
-        INNER JOIN pg_catalog.pg_class AS c ON c.oid = p.partrelid
-        INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'pulsex' ORDER BY c.relname
-    LOOP
-        FOR v_month IN
-            SELECT generate_series(
-                date_trunc('month', p_since::timestamp),
-                date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => p_months_ahead),
-                interval '1 month'
-            )
+    FOR v_table IN SELECT r.schema_name, r.table_name FROM ops.partitioned_tables AS r ORDER BY 1, 2 LOOP
+        WHILE ops.make_missing_partition(v_table.schema_name, v_table.table_name, p_months_ahead, p_since) IS NOT NULL
         LOOP
-            v_name := v_parent.relname || to_char(v_month, '_YYYY_MM');
-            CONTINUE WHEN to_regclass(format('%I.%I', v_parent.nspname, v_name)) IS NOT NULL;
-            EXECUTE format(
-                'CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL);
-                 ALTER TABLE %1$I.%2$I ENABLE ROW LEVEL SECURITY;
-                 ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
-                 ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
-                v_parent.nspname, v_name, v_parent.relname,
-                to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-                to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
-            );
             v_made := v_made + 1;
         END LOOP;
     END LOOP;
     RETURN v_made;
 END
-$_$;
+$$;
 
 ALTER FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) OWNER TO pulsex_owner;
 
-COMMENT ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) IS 'Makes the monthly partitions that are missing, from the month of p_since (default: the last one) to p_months_ahead
-after this one, and returns how many it made. Each is built apart, with row level security forced and no grants, and
-then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
-(https://www.postgresql.org/docs/18/ddl-partitioning.html). Safe to call from several schedulers at once. Errors: PT422
-an argument out of bounds; 55P03 a lock not had within 2 s.';
+COMMENT ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) IS 'Makes every monthly partition that is missing, from the month of p_since (default: the last one) to p_months_ahead
+(default: as the registry says for each table) after this one, and returns how many it made. All in one transaction,
+until whose end nobody can register, change a user or rate a briefing: for a deploy; ops.run_maintenance() makes them
+one at a time. Safe to call from several schedulers at once. Errors: PT422 an argument out of bounds; 42P07 a detached
+table has a partition''s name; 55P03 a lock not had within 2 s.';
+
+CREATE FUNCTION ops.expire_partitions() RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    v_table record;
+    v_name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    PERFORM ops.delete_expired_feedback();
+    FOR v_table IN SELECT r.schema_name, r.table_name FROM ops.partitioned_tables AS r ORDER BY 1, 2 LOOP
+        WHILE ops.detach_next_partition(v_table.schema_name, v_table.table_name) IS NOT NULL LOOP
+        END LOOP;
+        LOOP
+            v_name := ops.drop_next_partition(v_table.schema_name, v_table.table_name);
+            EXIT WHEN v_name IS NULL;
+            RETURN NEXT v_name;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION ops.expire_partitions() OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.expire_partitions() IS 'Detaches and drops every partition that is wholly older than its table''s retention, feedback before the briefings that
+it refers to, and returns the names of those dropped. All in one transaction, until whose end nobody can read those
+tables or pulsex.users: ops.run_maintenance() does it one at a time. Errors: 55P03 a table not had within 20 ms or
+another scheduler at work for 2 s, and then nothing has changed.';
+
+CREATE FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_month timestamp;
+    v_name text;
+BEGIN
+    IF p_months_ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'partitions are made 0 to 24 months ahead' USING ERRCODE = 'PT422';
+    ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
+        RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    SELECT month INTO v_month
+    FROM ops.partitioned_tables AS r, generate_series(
+        date_trunc('month', p_since::timestamp),
+        date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => coalesce(p_months_ahead, r.months_ahead)),
+        interval '1 month'
+    ) AS month
+    WHERE r.schema_name = p_schema AND r.table_name = p_table AND NOT EXISTS (
+        SELECT FROM ops.partitions AS p
+        WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state <> 'detached' AND p.starts_at = month
+    )
+    ORDER BY month LIMIT 1;
+    IF v_month IS NULL THEN
+        RETURN NULL;
+    END IF;
+    v_name := p_table || to_char(v_month, '_YYYY_MM');
+    EXECUTE format(
+        'CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL);
+         ALTER TABLE %1$I.%2$I ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
+         ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+        p_schema, v_name, p_table,
+        to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
+    );
+    RETURN v_name;
+END
+$_$;
+
+ALTER FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'Makes the earliest partition that a registered table lacks between the month of p_since and p_months_ahead (null: as
+many as the registry says) after this one, and returns its name; null when there is none to make. It is built apart,
+with row level security forced and no grants, and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+(https://www.postgresql.org/docs/18/ddl-partitioning.html), but its foreign keys'' other tables SHARE ROW EXCLUSIVE.
+Errors: PT422 an argument out of bounds; 42P07 a table of its name is there, detached; 55P03.';
+
+CREATE FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer DEFAULT NULL::integer, p_since date DEFAULT (((now() AT TIME ZONE 'UTC'::text) - '1 mon'::interval))::date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '20ms'
+    AS $$
+BEGIN
+    RETURN ops.make_missing_partition(p_schema, p_table, p_months_ahead, p_since);
+END
+$$;
+
+ALTER FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'One step of making partitions ahead: ops.make_missing_partition(), of a month from the last one on by default. Commit
+it before the next. Errors: as there; 55P03 a lock not had within 20 ms.';
+
+CREATE FUNCTION ops.parked_briefings(p_limit integer DEFAULT 100) RETURNS TABLE(user_id uuid, edition text, briefing_date date, attempts smallint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a page has 1 to 1000 briefings' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT s.user_id, s.edition, s.parked_date, s.parked_attempts
+    FROM pulsex.briefing_schedule AS s
+    WHERE s.parked_date IS NOT NULL
+    ORDER BY s.parked_date DESC, s.user_id
+    LIMIT p_limit;
+END
+$$;
+
+ALTER FUNCTION ops.parked_briefings(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.parked_briefings(p_limit integer) IS 'Briefings that were given up, newest first, up to p_limit (1 to 1000): after five attempts the generator fails on it;
+after fewer nobody came for it before its date was over. Listed until it or the edition''s next one is published.
+Errors: PT422 p_limit out of bounds.';
+
+CREATE FUNCTION ops.partition_faults(p_relation oid) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_relation pg_catalog.pg_class;
+    v_is_parent boolean;
+    v_has_policy boolean := EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = p_relation);
+BEGIN
+    SELECT * INTO v_relation FROM pg_catalog.pg_class AS c WHERE c.oid = p_relation;
+    v_is_parent := v_relation.relkind = 'p';
+    RETURN nullif(concat_ws(', ',
+        CASE WHEN NOT v_relation.relrowsecurity THEN 'row level security is off' END,
+        CASE WHEN NOT v_relation.relforcerowsecurity THEN 'row level security is not forced' END,
+        CASE
+            WHEN v_is_parent AND NOT v_has_policy THEN 'has no policy'
+            WHEN NOT v_is_parent AND v_has_policy THEN 'has a policy of its own'
+        END,
+        CASE
+            WHEN v_is_parent THEN NULL
+            WHEN EXISTS (
+                SELECT FROM (
+                    SELECT v_relation.relacl UNION ALL
+                    SELECT t.attacl FROM pg_catalog.pg_attribute AS t WHERE t.attrelid = p_relation
+                ) AS given (acl), aclexplode(given.acl) AS a
+                WHERE a.grantee <> v_relation.relowner
+            ) THEN 'is granted to somebody'
+        END,
+        (
+            SELECT 'lacks ' || string_agg(c.relname, ' and ' ORDER BY c.relname)
+            FROM pg_catalog.pg_inherits AS h
+            INNER JOIN pg_catalog.pg_index AS wanted ON wanted.indrelid = h.inhparent
+            INNER JOIN pg_catalog.pg_class AS c ON c.oid = wanted.indexrelid
+            WHERE h.inhrelid = p_relation AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_inherits AS ih
+                INNER JOIN pg_catalog.pg_index AS own ON own.indexrelid = ih.inhrelid
+                WHERE ih.inhparent = wanted.indexrelid AND own.indrelid = p_relation AND own.indisvalid
+            )
+        )
+    ), '');
+END
+$$;
+
+ALTER FUNCTION ops.partition_faults(p_relation oid) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.partition_faults(p_relation oid) IS 'What is wrong with how a partitioned table or a partition is guarded, or null: each has row level security forced; the
+table has policies; a partition has no policy, no grant, and every index of its table.';
+
+CREATE FUNCTION ops.partition_months(p_relation oid) RETURNS tsrange
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_partition pg_catalog.pg_class;
+    v_bounds text[];
+BEGIN
+    SELECT * INTO v_partition FROM pg_catalog.pg_class AS c WHERE c.oid = p_relation;
+    IF NOT v_partition.relispartition THEN
+        RETURN (
+            SELECT tsrange(month, month + interval '1 month')
+            FROM to_date(substring(v_partition.relname FROM '_(\d{4}_(?:0[1-9]|1[0-2]))$'), 'YYYY_MM') AS month
+        );
+    END IF;
+    v_bounds := regexp_match(
+        pg_get_expr(v_partition.relpartbound, p_relation), '^FOR VALUES FROM \(''(.+)''\) TO \(''(.+)''\)$'
+    );
+    IF v_bounds[1] LIKE '% %' THEN  -- a time, written in the session's time zone; a date is in none
+        RETURN tsrange(v_bounds[1]::timestamptz AT TIME ZONE 'UTC', v_bounds[2]::timestamptz AT TIME ZONE 'UTC');
+    END IF;
+    RETURN tsrange(v_bounds[1]::timestamp, v_bounds[2]::timestamp);
+END
+$_$;
+
+ALTER FUNCTION ops.partition_months(p_relation oid) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.partition_months(p_relation oid) IS 'From when to when a partition''s rows are, in UTC: by its bounds, or where it is detached by the month in its name.
+Unbounded where a bound is MINVALUE or MAXVALUE, or the name has no month.';
+
+CREATE FUNCTION ops.record_maintenance(p_task text, p_error text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO ops.maintenance_tasks AS t (task, succeeded_at, failed_at, error)
+    VALUES (
+        p_task, CASE WHEN p_error IS NULL THEN now() END, CASE WHEN p_error IS NOT NULL THEN now() END,
+        left(p_error, 2000)
+    )
+    ON CONFLICT ON CONSTRAINT maintenance_tasks_pk DO UPDATE
+    SET succeeded_at = coalesce(excluded.succeeded_at, t.succeeded_at),
+        failed_at = excluded.failed_at, error = excluded.error;
+END
+$$;
+
+ALTER FUNCTION ops.record_maintenance(p_task text, p_error text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.record_maintenance(p_task text, p_error text) IS 'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.';
 
 CREATE FUNCTION ops.refresh_time_zones() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -631,6 +904,77 @@ $$;
 ALTER FUNCTION ops.refresh_time_zones() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.refresh_time_zones() IS 'Adds the IANA time zones that the server''s time zone data has and pulsex.time_zones has not; returns how many.';
+
+CREATE PROCEDURE ops.run_maintenance(IN p_attempts integer DEFAULT 12)
+    LANGUAGE plpgsql
+    AS $_$
+DECLARE
+    v_task record;
+    v_attempt integer;
+    v_done text;
+    v_error text;
+    v_is_busy boolean;
+BEGIN
+    -- Each step is a transaction, done again until it returns null.
+    FOR v_task IN
+        SELECT format('partitions ahead of %s.%s', r.schema_name, r.table_name) AS name,
+            format('SELECT ops.make_next_partition(%L, %L)', r.schema_name, r.table_name) AS step
+        FROM ops.partitioned_tables AS r
+        UNION ALL VALUES
+        ('feedback on expired briefings', 'SELECT nullif(ops.delete_expired_feedback(1000), 0)::text')
+        UNION ALL
+        SELECT format('expired partitions of %s.%s', r.schema_name, r.table_name),
+            format('SELECT coalesce(ops.drop_next_partition(%1$L, %2$L), ops.detach_next_partition(%1$L, %2$L))',
+                r.schema_name, r.table_name)
+        FROM ops.partitioned_tables AS r
+        UNION ALL VALUES
+        ('time zones', 'SELECT nullif(ops.refresh_time_zones(), 0)::text'),
+        ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text')
+    LOOP
+        v_attempt := 1;
+        LOOP
+            -- Of the transaction, not of the session: a run that is cancelled leaves nothing locked behind a pooler.
+            IF NOT pg_try_advisory_xact_lock(hashtextextended('ops.run_maintenance', 0)) THEN
+                RAISE NOTICE 'maintenance is under way elsewhere; left to it before: %', v_task.name;
+                RETURN;
+            END IF;
+            v_error := NULL;
+            v_is_busy := false;
+            BEGIN
+                EXECUTE v_task.step INTO v_done;
+            EXCEPTION
+                WHEN lock_not_available OR deadlock_detected THEN
+                    v_error := format('%s: %s', sqlstate, sqlerrm);
+                    v_is_busy := v_attempt < p_attempts;
+                WHEN OTHERS THEN
+                    v_error := format('%s: %s', sqlstate, sqlerrm);
+            END;
+            IF v_is_busy THEN
+                PERFORM pg_sleep(least(0.1 * 2 ^ (v_attempt - 1), 10) * (0.5 + random()));
+                v_attempt := v_attempt + 1;
+            ELSIF v_error IS NULL AND v_done IS NOT NULL THEN
+                v_attempt := 1;
+            ELSE
+                PERFORM ops.record_maintenance(v_task.name, v_error);
+                IF v_error IS NOT NULL THEN
+                    RAISE WARNING 'maintenance failed: %: %', v_task.name, v_error;
+                END IF;
+                COMMIT;
+                EXIT;
+            END IF;
+            COMMIT;
+        END LOOP;
+    END LOOP;
+END
+$_$;
+
+ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner;
+
+COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
+ahead, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
+lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
+minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
+way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
 
 CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -759,6 +1103,116 @@ ALTER FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) OWNER TO puls
 
 COMMENT ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) IS 'Title, item titles and summaries in one text to cite from, escaped for HTML.';
 
+CREATE FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    -- Instants are timestamps in UTC here: a timestamptz plus an interval of days depends on the session's zone.
+    v_wall timestamp := p_date + p_time;
+    v_at timestamp := v_wall AT TIME ZONE p_time_zone AT TIME ZONE 'UTC';
+    v_offset interval := (v_at AT TIME ZONE 'UTC' AT TIME ZONE p_time_zone) - v_at;
+    v_before timestamp := v_at - interval '24 hours';
+    v_offset_before interval := (v_before AT TIME ZONE 'UTC' AT TIME ZONE p_time_zone) - v_before;
+    v_middle timestamp;
+BEGIN
+    IF v_at + v_offset <> v_wall THEN
+        -- A gap. AT TIME ZONE goes as far beyond it as the time is into it; the clocks changed at some second before.
+        WHILE v_at - v_before > interval '1 second' LOOP
+            v_middle := date_trunc('second', v_before + (v_at - v_before) / 2);
+            IF (v_middle AT TIME ZONE 'UTC' AT TIME ZONE p_time_zone) - v_middle = v_offset THEN
+                v_at := v_middle;
+            ELSE
+                v_before := v_middle;
+            END IF;
+        END LOOP;
+    ELSIF v_offset <> v_offset_before THEN
+        -- Perhaps a fold, of which AT TIME ZONE takes the second pass: did the clock show the time before it changed?
+        v_middle := v_wall - v_offset_before;
+        IF v_middle AT TIME ZONE 'UTC' AT TIME ZONE p_time_zone = v_wall THEN
+            v_at := v_middle;
+        END IF;
+    END IF;
+    RETURN v_at AT TIME ZONE 'UTC';
+END
+$$;
+
+ALTER FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) IS 'The instant at which a clock in the zone first shows the time on the date, or, where it skips the time, goes beyond it:
+the earliest instant whose local time is p_date + p_time or later. So a time in a gap is the instant at which the clocks
+change, and a time that a fold repeats is its first pass. AT TIME ZONE differs in both: it takes 02:30 in a gap of an
+hour for 03:30, and of a fold the second pass.';
+
+CREATE FUNCTION pulsex.due_briefings(p_at timestamp with time zone DEFAULT now(), p_limit integer DEFAULT 100, p_lease interval DEFAULT '00:05:00'::interval) RETURNS TABLE(user_id uuid, briefing_date date, edition text)
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    c_max_attempts constant smallint := 5;
+    c_max_moved constant integer := 10000;
+    v_row record;
+    v_time_zone text;
+    v_leased integer := 0;
+    v_moved integer := 0;
+    v_moved_before integer;
+BEGIN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'briefings are due at an instant' USING ERRCODE = 'PT422';
+    ELSIF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 1000 briefings' USING ERRCODE = 'PT422';
+    ELSIF p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease lasts between a second and a day' USING ERRCODE = 'PT422';
+    END IF;
+
+    -- What is given up makes place for the next, which may be due as well: then another round finds it.
+    LOOP
+        v_moved_before := v_moved;
+        -- Planned anew each time: a plan for any instant and limit might read and sort the whole table.
+        FOR v_row IN EXECUTE
+            'SELECT s.user_id, s.edition, s.briefing_date, s.due_at, s.attempts
+            FROM pulsex.briefing_schedule AS s
+            WHERE greatest(s.due_at, s.lease_until) <= $1
+            ORDER BY greatest(s.due_at, s.lease_until), s.user_id
+            LIMIT $2
+            FOR UPDATE SKIP LOCKED'
+            USING p_at, p_limit - v_leased
+        LOOP
+            v_time_zone := (
+                SELECT u.time_zone FROM pulsex.users AS u WHERE u.user_id = v_row.user_id AND u.status = 'active'
+            );
+            IF v_time_zone IS NULL OR v_row.attempts >= c_max_attempts
+                OR pulsex.owed_until(v_row.briefing_date, v_row.due_at, v_time_zone) <= p_at
+            THEN
+                PERFORM pulsex.schedule_after(
+                    v_row.user_id, v_row.edition, v_row.briefing_date, p_at, v_row.briefing_date, v_row.attempts
+                );
+                v_moved := v_moved + 1;
+            ELSE
+                UPDATE pulsex.briefing_schedule AS s SET lease_until = p_at + p_lease, attempts = s.attempts + 1
+                WHERE s.user_id = v_row.user_id AND s.edition = v_row.edition;
+                v_leased := v_leased + 1;
+                user_id := v_row.user_id;
+                briefing_date := v_row.briefing_date;
+                edition := v_row.edition;
+                RETURN NEXT;
+            END IF;
+        END LOOP;
+        EXIT WHEN v_moved = v_moved_before OR v_leased = p_limit OR v_moved >= c_max_moved;
+    END LOOP;
+END
+$_$;
+
+ALTER FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) IS 'Leases up to p_limit briefings (1 to 1000) that are due at p_at, the longest due first, for p_lease (a second to a
+day), and returns whom they are for and the local date they are for. Generate each and call pulsex.publish_briefing(),
+which settles it; what isn''t published when its lease ends is due again. After five leases, or when its date is over
+where the person lives, a briefing is given up (ops.parked_briefings), and the next one is scheduled. Safe to call from
+several schedulers at once: no two get the same briefing. Call it until it returns nothing; after an outage of a day it
+moves some ten thousand on per call, and may return nothing because of that, until the next call.
+Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds.';
+
 CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO ''
@@ -772,8 +1226,8 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT b.briefing_date, b.edition, b.version, b.title, b.content
-    FROM pulsex.briefings AS b
-    WHERE b.user_id = p_user_id AND b.content @> p_filter
+    FROM (SELECT * FROM pulsex.briefings AS own WHERE own.user_id = p_user_id OFFSET 0) AS b
+    WHERE b.content @> p_filter
     ORDER BY b.briefing_date DESC, b.edition ASC
     LIMIT p_limit;
 END
@@ -897,6 +1351,20 @@ ALTER FUNCTION pulsex.keep_first_times() OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION pulsex.keep_first_times() IS 'Trigger: delivered_at and read_at, once set, stay what they are.';
 
+CREATE FUNCTION pulsex.keep_schedule() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM pulsex.schedule_briefings(NEW.user_id);
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION pulsex.keep_schedule() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.keep_schedule() IS 'Trigger: works the schedule of the row''s person out anew.';
+
 CREATE FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text DEFAULT 'morning'::text, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -933,6 +1401,71 @@ ALTER FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p
 
 COMMENT ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) IS 'Remembers when a person read a briefing; the first time stays. Errors: PT404 no such briefing of one''s own.';
 
+CREATE FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_wish record;
+BEGIN
+    SELECT
+        u.time_zone, p.delivery_days,
+        CASE p_edition WHEN 'morning' THEN p.delivery_time WHEN 'evening' THEN p.evening_delivery_time END AS local_time
+    INTO v_wish
+    FROM pulsex.users AS u INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
+    WHERE u.user_id = p_user_id AND p.user_id = p_user_id AND u.status = 'active';
+    IF v_wish.local_time IS NULL OR v_wish.delivery_days = '{}' THEN
+        RETURN;
+    END IF;
+
+    -- It ends: every week has a day that is wanted, and what is published lies in a partition, a few months ahead.
+    briefing_date := greatest(p_from, (p_at AT TIME ZONE v_wish.time_zone)::date - 1);
+    LOOP
+        IF extract(ISODOW FROM briefing_date) = ANY (v_wish.delivery_days) THEN
+            due_at := pulsex.delivery_instant(briefing_date, v_wish.local_time, v_wish.time_zone);
+            EXIT WHEN (
+                due_at >= p_at
+                OR briefing_date >= p_promised
+                AND pulsex.owed_until(briefing_date, due_at, v_wish.time_zone) > p_at
+            ) AND (
+                -- The date is on the calendar. Samoa had no 30 December 2011; its midnight is also the next date's.
+                (due_at AT TIME ZONE v_wish.time_zone)::date = briefing_date
+                OR pulsex.delivery_instant(briefing_date, '00:00', v_wish.time_zone)
+                    < pulsex.delivery_instant(briefing_date + 1, '00:00', v_wish.time_zone)
+            ) AND NOT EXISTS (
+                SELECT FROM pulsex.briefings AS b
+                WHERE b.user_id = p_user_id AND b.briefing_date = next_briefing.briefing_date AND b.edition = p_edition
+            );
+        END IF;
+        briefing_date := briefing_date + 1;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) IS 'The first briefing that a person is owed, and when it is due: the first date not before p_from that is on their
+calendar, that they want and that isn''t published, and that falls due at p_at or later, or, from the date p_promised on
+(null: none is promised), is only not over at p_at. Null when they want none: no such edition, no days, restricted.';
+
+CREATE FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with time zone, p_time_zone text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN greatest(
+        pulsex.delivery_instant(p_date + 1, '00:00', p_time_zone),
+        (p_due_at AT TIME ZONE 'UTC' + interval '2 hours') AT TIME ZONE 'UTC'
+    );
+END
+$$;
+
+ALTER FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with time zone, p_time_zone text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with time zone, p_time_zone text) IS 'Until when the briefing for p_date, due at p_due_at, is worth sending: until the date is over in the zone, and in any
+case two hours long, so that one due at 23:30 outlives an outage of an hour.';
+
 CREATE FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text DEFAULT NULL::text, p_edition text DEFAULT 'morning'::text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -964,6 +1497,7 @@ BEGIN
         SELECT b.version INTO v_version FROM pulsex.briefings AS b
         WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
     END IF;
+    PERFORM pulsex.settle_briefing(p_user_id, p_briefing_date, p_edition);
     RETURN v_version;
 END
 $$;
@@ -1049,6 +1583,68 @@ ALTER FUNCTION pulsex.require_unrestricted(p_user_id uuid) OWNER TO pulsex_servi
 COMMENT ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) IS 'What a routine that processes a person''s data asks first (GDPR Art. 18). Errors: PT404 no such user; PT403
 restricted.';
 
+CREATE FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date DEFAULT NULL::date, p_parked_attempts smallint DEFAULT NULL::smallint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_next record;
+BEGIN
+    SELECT n.briefing_date, n.due_at INTO v_next
+    FROM pulsex.next_briefing(p_user_id, p_edition, p_date + 1, p_date + 1, p_at) AS n;
+    IF v_next.briefing_date IS NULL THEN
+        DELETE FROM pulsex.briefing_schedule AS s WHERE s.user_id = p_user_id AND s.edition = p_edition;
+    ELSE
+        UPDATE pulsex.briefing_schedule AS s
+        SET briefing_date = v_next.briefing_date, due_at = v_next.due_at, lease_until = NULL, attempts = 0,
+            parked_date = p_parked_date, parked_attempts = p_parked_attempts
+        WHERE s.user_id = p_user_id AND s.edition = p_edition;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date, p_parked_attempts smallint) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date, p_parked_attempts smallint) IS 'Moves a person''s schedule on, past p_date, to the next date that isn''t over at p_at. p_parked_date and
+p_parked_attempts: what was given up and after how many tries, if anything was. The caller has locked the row.';
+
+CREATE FUNCTION pulsex.schedule_briefings(p_user_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_edition text;
+    v_promised date;
+    v_next record;
+BEGIN
+    -- Of a change to the zone and one to the preferences at once, the later sees what the earlier did.
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    FOREACH v_edition IN ARRAY '{morning,evening}'::text[] LOOP
+        SELECT s.briefing_date INTO v_promised FROM pulsex.briefing_schedule AS s
+        WHERE s.user_id = p_user_id AND s.edition = v_edition FOR UPDATE;
+        SELECT n.briefing_date, n.due_at INTO v_next
+        FROM pulsex.next_briefing(p_user_id, v_edition, '-infinity', v_promised, p_at) AS n;
+        IF v_next.briefing_date IS NULL THEN
+            DELETE FROM pulsex.briefing_schedule AS s WHERE s.user_id = p_user_id AND s.edition = v_edition;
+        ELSE
+            INSERT INTO pulsex.briefing_schedule AS s (user_id, edition, briefing_date, due_at)
+            VALUES (p_user_id, v_edition, v_next.briefing_date, v_next.due_at)
+            ON CONFLICT ON CONSTRAINT briefing_schedule_pk DO UPDATE
+            SET briefing_date = excluded.briefing_date, due_at = excluded.due_at,
+                -- A generator at work on the same date goes on, and has had as many tries.
+                lease_until = CASE WHEN s.briefing_date = excluded.briefing_date THEN s.lease_until END,
+                attempts = CASE WHEN s.briefing_date = excluded.briefing_date THEN s.attempts ELSE 0 END;
+        END IF;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION pulsex.schedule_briefings(p_user_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.schedule_briefings(p_user_id uuid, p_at timestamp with time zone) IS 'Works a person''s schedule out anew, as of p_at; triggers call it when zone, status, times or days change. A date that
+was promised and isn''t over stays owed, though its new delivery time has passed: it is then due at once. What is new
+(an edition, a day, a lifted restriction) begins with the next delivery time to come.';
+
 CREATE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, title text, snippet text, rank real)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
     SET search_path TO ''
@@ -1078,8 +1674,8 @@ BEGIN
         found.rank
     FROM (
         SELECT b.briefing_date, b.edition, b.title, b.content, ts_rank(b.search, v_query) AS rank
-        FROM pulsex.briefings AS b
-        WHERE b.user_id = p_user_id AND b.search @@ v_query
+        FROM (SELECT * FROM pulsex.briefings AS own WHERE own.user_id = p_user_id OFFSET 0) AS b
+        WHERE b.search @@ v_query
         ORDER BY ts_rank(b.search, v_query) DESC, b.briefing_date DESC, b.edition ASC
         LIMIT p_limit
     ) AS found
@@ -1108,6 +1704,31 @@ $$;
 ALTER FUNCTION pulsex.set_updated_at() OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION pulsex.set_updated_at() IS 'Trigger: stamps updated_at with the time of the transaction.';
+
+CREATE FUNCTION pulsex.settle_briefing(p_user_id uuid, p_briefing_date date, p_edition text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row record;
+BEGIN
+    SELECT s.briefing_date, s.parked_date INTO v_row FROM pulsex.briefing_schedule AS s
+    WHERE s.user_id = p_user_id AND s.edition = p_edition AND p_briefing_date IN (s.briefing_date, s.parked_date)
+    FOR UPDATE;
+    IF v_row.briefing_date = p_briefing_date THEN
+        -- Without a clock: if the next one is over by now as well, due_briefings will find that.
+        PERFORM pulsex.schedule_after(p_user_id, p_edition, p_briefing_date, '-infinity');
+    ELSIF v_row.parked_date = p_briefing_date THEN
+        UPDATE pulsex.briefing_schedule AS s SET parked_date = NULL, parked_attempts = NULL
+        WHERE s.user_id = p_user_id AND s.edition = p_edition;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.settle_briefing(p_user_id uuid, p_briefing_date date, p_edition text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.settle_briefing(p_user_id uuid, p_briefing_date date, p_edition text) IS 'Ends what pulsex.due_briefings() began: a briefing that is published is no longer due, and the next one is scheduled.
+Changes nothing when another date is next.';
 
 CREATE FUNCTION pulsex.text_search_config(p_locale text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1290,6 +1911,133 @@ COMMENT ON COLUMN auth.signing_key.inner_pad IS 'The key XOR ipad, HMAC''s first
 
 COMMENT ON COLUMN auth.signing_key.outer_pad IS 'The key XOR opad, HMAC''s second block.';
 
+CREATE TABLE ops.maintenance_tasks (
+    task text NOT NULL,
+    succeeded_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    error text,
+    CONSTRAINT maintenance_tasks_error_check CHECK (((num_nulls(failed_at, error) = ANY (ARRAY[0, 2])) AND (char_length(error) <= 2000)))
+);
+
+ALTER TABLE ops.maintenance_tasks OWNER TO pulsex_owner;
+
+COMMENT ON TABLE ops.maintenance_tasks IS 'How each task of ops.run_maintenance() ended the last time. Belongs to no person.';
+
+COMMENT ON COLUMN ops.maintenance_tasks.failed_at IS 'Null when the last time went well.';
+
+COMMENT ON COLUMN ops.maintenance_tasks.error IS 'SQLSTATE and message, at most 2000 characters.';
+
+CREATE VIEW ops.partition_health AS
+SELECT
+    NULL::text AS schema_name,
+    NULL::text AS table_name,
+    NULL::smallint AS months_wanted,
+    NULL::integer AS months_ahead,
+    NULL::bigint AS partitions,
+    NULL::bigint AS estimated_rows,
+    NULL::bigint AS bytes,
+    NULL::jsonb AS sizes,
+    NULL::text[] COLLATE pg_catalog."C" AS expired,
+    NULL::text[] COLLATE pg_catalog."C" AS detached,
+    NULL::text[] COLLATE pg_catalog."C" AS faults;
+
+ALTER VIEW ops.partition_health OWNER TO pulsex_owner;
+
+COMMENT ON VIEW ops.partition_health IS 'One row for each table in ops.partitioned_tables: how many whole months after this one have a partition, without a hole
+(-1: not even this month has); how many partitions there are, their rows by the planner''s estimate (null: never
+analysed) and bytes with indexes, together and in sizes each; those that should be gone (expired); those detached but
+not dropped; and what is wrong with how the table or a partition is guarded (faults).';
+
+CREATE TABLE ops.partitioned_tables (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    months_each smallint DEFAULT 1 NOT NULL,
+    months_ahead smallint NOT NULL,
+    retention interval,
+    CONSTRAINT partitioned_tables_months_ahead_check CHECK (((months_ahead >= 0) AND (months_ahead <= 24))),
+    CONSTRAINT partitioned_tables_months_each_check CHECK ((months_each = 1)),
+    CONSTRAINT partitioned_tables_retention_check CHECK ((retention >= '1 mon'::interval))
+);
+
+ALTER TABLE ops.partitioned_tables OWNER TO pulsex_owner;
+
+COMMENT ON TABLE ops.partitioned_tables IS 'How long the partitions of each partitioned table live. Belongs to no person; operators may change it.';
+
+COMMENT ON COLUMN ops.partitioned_tables.months_each IS 'Months in a partition; so far there are only monthly ones.';
+
+COMMENT ON COLUMN ops.partitioned_tables.months_ahead IS 'Partitions kept ready after this month''s.';
+
+COMMENT ON COLUMN ops.partitioned_tables.retention IS 'A partition is dropped when all of it is older; null: it is kept for ever. At least a month, so that what is being
+written never goes.';
+
+CREATE VIEW ops.health WITH (security_invoker='true', security_barrier='true') AS
+ SELECT 'maintenance'::text AS name,
+    (COALESCE((max(t.succeeded_at) > (now() - '2 days'::interval)), false) AND (NOT COALESCE(bool_or((t.failed_at > (now() - '2 days'::interval))), false))) AS ok,
+    COALESCE(string_agg(((t.task || ': '::text) || t.error), '; '::text ORDER BY t.task), ('last ran '::text || max(t.succeeded_at)), 'has never run'::text) AS detail
+   FROM ops.maintenance_tasks t
+UNION ALL
+ SELECT 'partitions ahead'::text AS name,
+    COALESCE(bool_and((h.months_ahead >= GREATEST((h.months_wanted - 1), 0))), false) AS ok,
+    string_agg(format('%s.%s: %s months'::text, h.schema_name, h.table_name, h.months_ahead), '; '::text ORDER BY h.table_name) AS detail
+   FROM ops.partition_health h
+UNION ALL
+ SELECT 'partitions expired'::text AS name,
+    (count(*) FILTER (WHERE (h.expired <> '{}'::text[])) = 0) AS ok,
+    string_agg(array_to_string(h.expired, ', '::text), ', '::text) FILTER (WHERE (h.expired <> '{}'::text[])) AS detail
+   FROM ops.partition_health h
+UNION ALL
+ SELECT 'partitions detached'::text AS name,
+    (count(*) FILTER (WHERE (h.detached <> '{}'::text[])) = 0) AS ok,
+    string_agg(array_to_string(h.detached, ', '::text), ', '::text) FILTER (WHERE (h.detached <> '{}'::text[])) AS detail
+   FROM ops.partition_health h
+UNION ALL
+ SELECT 'partitions guarded'::text AS name,
+    (count(*) FILTER (WHERE (h.faults <> '{}'::text[])) = 0) AS ok,
+    string_agg(format('%s.%s: %s'::text, h.schema_name, h.table_name, array_to_string(h.faults, '; '::text)), '; '::text) FILTER (WHERE (h.faults <> '{}'::text[])) AS detail
+   FROM ops.partition_health h
+UNION ALL
+ SELECT 'partitioned tables registered'::text AS name,
+    (count(*) = 0) AS ok,
+    string_agg(((c.oid)::regclass)::text, ', '::text) AS detail
+   FROM ((pg_class c
+     JOIN pg_namespace n ON ((c.relnamespace = n.oid)))
+     LEFT JOIN ops.partitioned_tables r ON (((n.nspname = r.schema_name) AND (c.relname = r.table_name))))
+  WHERE ((c.relkind = 'p'::"char") AND (r.table_name IS NULL))
+UNION ALL
+ SELECT 'briefings given up'::text AS name,
+    (count(*) = 0) AS ok,
+    format('%s, the last for %s'::text, count(*), max(g.briefing_date)) AS detail
+   FROM ops.parked_briefings(1000) g(user_id, edition, briefing_date, attempts);
+
+ALTER VIEW ops.health OWNER TO pulsex_owner;
+
+COMMENT ON VIEW ops.health IS 'One row for each check of the database: its name, whether it is ok, and what it found. Alert on NOT ok.';
+
+CREATE VIEW ops.partitions WITH (security_invoker='true', security_barrier='true') AS
+ SELECT r.schema_name,
+    r.table_name,
+    (c.relname)::text AS partition_name,
+    lower(ops.partition_months(c.oid)) AS starts_at,
+    upper(ops.partition_months(c.oid)) AS ends_at,
+        CASE
+            WHEN (i.inhrelid IS NULL) THEN 'detached'::text
+            WHEN i.inhdetachpending THEN 'detaching'::text
+            ELSE 'attached'::text
+        END AS state,
+    COALESCE((upper(ops.partition_months(c.oid)) <= date_trunc('month'::text, ((now() AT TIME ZONE 'UTC'::text) - r.retention))), false) AS is_expired,
+    c.oid AS relation
+   FROM (((ops.partitioned_tables r
+     JOIN pg_namespace n ON ((r.schema_name = n.nspname)))
+     JOIN pg_class c ON (((n.oid = c.relnamespace) AND (c.relkind = 'r'::"char"))))
+     LEFT JOIN pg_inherits i ON (((c.oid = i.inhrelid) AND (i.inhparent = (to_regclass(format('%I.%I'::text, r.schema_name, r.table_name)))::oid))))
+  WHERE ((i.inhrelid IS NOT NULL) OR ((NOT c.relispartition) AND (c.relname ~ format('^%s_\d{4}_(0[1-9]|1[0-2])$'::text, r.table_name))));
+
+ALTER VIEW ops.partitions OWNER TO pulsex_owner;
+
+COMMENT ON VIEW ops.partitions IS 'Every partition of the tables in ops.partitioned_tables, and what by its name was one before it was detached. starts_at
+and ends_at are UTC, the end exclusive; state is attached, detached, or detaching where a DETACH CONCURRENTLY was
+interrupted; is_expired: all of it is older than the table''s retention.';
+
 CREATE TABLE ops.schema_migrations (
     version character varying NOT NULL
 );
@@ -1327,8 +2075,11 @@ CREATE TABLE pulsex.briefing_schedule (
     due_at timestamp with time zone NOT NULL,
     lease_until timestamp with time zone,
     attempts smallint DEFAULT 0 NOT NULL,
+    parked_date date,
+    parked_attempts smallint,
     CONSTRAINT briefing_schedule_attempts_check CHECK ((attempts >= 0)),
-    CONSTRAINT briefing_schedule_edition_check CHECK ((edition = ANY (ARRAY['morning'::text, 'evening'::text])))
+    CONSTRAINT briefing_schedule_edition_check CHECK ((edition = ANY (ARRAY['morning'::text, 'evening'::text]))),
+    CONSTRAINT briefing_schedule_parked_check CHECK (((num_nulls(parked_date, parked_attempts) = ANY (ARRAY[0, 2])) AND (parked_attempts >= 0)))
 );
 
 ALTER TABLE ONLY pulsex.briefing_schedule FORCE ROW LEVEL SECURITY;
@@ -1339,7 +2090,15 @@ COMMENT ON TABLE pulsex.briefing_schedule IS 'The next briefing each person is o
 
 COMMENT ON COLUMN pulsex.briefing_schedule.briefing_date IS 'The local date the briefing is for.';
 
+COMMENT ON COLUMN pulsex.briefing_schedule.due_at IS 'The date''s delivery time as an instant: pulsex.delivery_instant(), kept by pulsex.schedule_briefings().';
+
 COMMENT ON COLUMN pulsex.briefing_schedule.lease_until IS 'A generator is at work until then; later it is due again.';
+
+COMMENT ON COLUMN pulsex.briefing_schedule.attempts IS 'Leases given for this date.';
+
+COMMENT ON COLUMN pulsex.briefing_schedule.parked_date IS 'The last date that was given up, until one is published again.';
+
+COMMENT ON COLUMN pulsex.briefing_schedule.parked_attempts IS 'How many leases were given for it.';
 
 CREATE TABLE pulsex.briefings (
     user_id uuid NOT NULL,
@@ -1658,6 +2417,12 @@ ALTER TABLE ONLY auth.sessions
 ALTER TABLE ONLY auth.signing_key
     ADD CONSTRAINT signing_key_pk PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY ops.maintenance_tasks
+    ADD CONSTRAINT maintenance_tasks_pk PRIMARY KEY (task);
+
+ALTER TABLE ONLY ops.partitioned_tables
+    ADD CONSTRAINT partitioned_tables_pk PRIMARY KEY (schema_name, table_name);
+
 ALTER TABLE ONLY ops.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
@@ -1721,9 +2486,17 @@ CREATE INDEX sessions_user_id_family_id_idx ON auth.sessions USING btree (user_i
 
 COMMENT ON INDEX auth.sessions_user_id_family_id_idx IS 'auth.end_session and reuse detection: revoke a whole family.';
 
-CREATE INDEX briefing_schedule_due_at_idx ON pulsex.briefing_schedule USING btree (due_at, user_id);
+CREATE INDEX briefing_feedback_briefing_date_idx ON pulsex.briefing_feedback USING btree (briefing_date);
 
-COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS 'pulsex.due_briefings: due_at <= now, the longest due first.';
+COMMENT ON INDEX pulsex.briefing_feedback_briefing_date_idx IS 'ops.delete_expired_feedback: the oldest, and at once that there is none.';
+
+CREATE INDEX briefing_schedule_due_at_idx ON pulsex.briefing_schedule USING btree (GREATEST(due_at, lease_until), user_id);
+
+COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS 'pulsex.due_briefings: due by now, the longest due first. What is leased lies where its lease ends, not in the way.';
+
+CREATE INDEX briefing_schedule_parked_date_idx ON pulsex.briefing_schedule USING btree (parked_date, user_id) WHERE (parked_date IS NOT NULL);
+
+COMMENT ON INDEX pulsex.briefing_schedule_parked_date_idx IS 'ops.parked_briefings: what was given up, newest first.';
 
 CREATE INDEX briefings_content_idx ON ONLY pulsex.briefings USING gin (content jsonb_path_ops);
 
@@ -1766,11 +2539,48 @@ CREATE INDEX users_time_zone_idx ON pulsex.users USING btree (time_zone);
 
 COMMENT ON INDEX pulsex.users_time_zone_idx IS 'Foreign key users_time_zone_fk: who lives by a zone whose rules changed.';
 
+CREATE OR REPLACE VIEW ops.partition_health WITH (security_invoker='true', security_barrier='true') AS
+ SELECT r.schema_name,
+    r.table_name,
+    r.months_ahead AS months_wanted,
+    ( SELECT (min(gap.months) - 1)
+           FROM generate_series(0, 120) gap(months)
+          WHERE (array_position(array_agg(p.starts_at) FILTER (WHERE (p.state = 'attached'::text)), (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)) + make_interval(months => gap.months))) IS NULL)) AS months_ahead,
+    count(*) FILTER (WHERE (p.state = 'attached'::text)) AS partitions,
+    (sum(NULLIF(c.reltuples, ('-1'::integer)::double precision)))::bigint AS estimated_rows,
+    (sum(pg_total_relation_size((p.relation)::regclass)))::bigint AS bytes,
+    jsonb_object_agg(p.partition_name, jsonb_build_object('rows', (NULLIF(c.reltuples, ('-1'::integer)::double precision))::bigint, 'bytes', pg_total_relation_size((p.relation)::regclass))) FILTER (WHERE (p.relation IS NOT NULL)) AS sizes,
+    array_remove(array_agg(
+        CASE
+            WHEN (p.is_expired AND (p.state = 'attached'::text)) THEN p.partition_name
+            ELSE NULL::text
+        END ORDER BY p.starts_at), NULL::text) AS expired,
+    array_remove(array_agg(
+        CASE
+            WHEN (p.state <> 'attached'::text) THEN p.partition_name
+            ELSE NULL::text
+        END ORDER BY p.starts_at), NULL::text) AS detached,
+    array_remove((array_agg(((p.partition_name || ': '::text) || ops.partition_faults(p.relation)) ORDER BY p.starts_at) ||
+        CASE
+            WHEN (to_regclass(format('%I.%I'::text, r.schema_name, r.table_name)) IS NULL) THEN 'there is no such table'::text
+            ELSE ops.partition_faults((to_regclass(format('%I.%I'::text, r.schema_name, r.table_name)))::oid)
+        END), NULL::text) AS faults
+   FROM ((ops.partitioned_tables r
+     LEFT JOIN ops.partitions p ON (((r.schema_name = p.schema_name) AND (r.table_name = p.table_name))))
+     LEFT JOIN pg_class c ON ((p.relation = c.oid)))
+  GROUP BY r.schema_name, r.table_name;
+
 CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
 CREATE TRIGGER briefings_keep_first_times BEFORE UPDATE OF delivered_at, read_at ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION pulsex.keep_first_times();
 
+CREATE TRIGGER user_preferences_begin_schedule AFTER INSERT ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.keep_schedule();
+
+CREATE TRIGGER user_preferences_keep_schedule AFTER UPDATE OF delivery_time, evening_delivery_time, delivery_days ON pulsex.user_preferences FOR EACH ROW WHEN (((old.delivery_time <> new.delivery_time) OR (old.delivery_days <> new.delivery_days) OR (old.evening_delivery_time IS DISTINCT FROM new.evening_delivery_time))) EXECUTE FUNCTION pulsex.keep_schedule();
+
 CREATE TRIGGER user_preferences_set_updated_at BEFORE UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+
+CREATE TRIGGER users_keep_schedule AFTER UPDATE OF time_zone, status ON pulsex.users FOR EACH ROW WHEN (((old.time_zone IS DISTINCT FROM new.time_zone) OR (old.status IS DISTINCT FROM new.status))) EXECUTE FUNCTION pulsex.keep_schedule();
 
 CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
@@ -2101,12 +2911,46 @@ GRANT ALL ON FUNCTION auth.touch_session(token text) TO pulsex_app;
 REVOKE ALL ON FUNCTION auth.use_session(token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.use_session(token text) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) TO pulsex_owner;
+GRANT ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.detach_next_partition(p_schema text, p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.detach_next_partition(p_schema text, p_table text) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.drop_next_partition(p_schema text, p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.drop_next_partition(p_schema text, p_table text) TO pulsex_worker;
+
 REVOKE ALL ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) TO pulsex_service;
 GRANT ALL ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date) TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION ops.expire_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.expire_partitions() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.parked_briefings(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.parked_briefings(p_limit integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.partition_faults(p_relation oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.partition_faults(p_relation oid) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.partition_months(p_relation oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.partition_months(p_relation oid) TO pulsex_service;
+GRANT ALL ON FUNCTION ops.partition_months(p_relation oid) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.record_maintenance(p_task text, p_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.record_maintenance(p_task text, p_error text) TO pulsex_worker;
+
 REVOKE ALL ON FUNCTION ops.refresh_time_zones() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.refresh_time_zones() TO pulsex_worker;
+
+REVOKE ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) FROM PUBLIC;
+GRANT ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.briefing_content_error(p_content jsonb) FROM PUBLIC;
 
@@ -2116,6 +2960,11 @@ GRANT ALL ON FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date, p_l
 REVOKE ALL ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) TO pulsex_app;
@@ -2132,11 +2981,17 @@ GRANT ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.keep_first_times() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pulsex.keep_schedule() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with time zone, p_time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) TO pulsex_worker;
@@ -2150,10 +3005,16 @@ REVOKE ALL ON FUNCTION pulsex.require_self(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date, p_parked_attempts smallint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.schedule_briefings(p_user_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.set_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.settle_briefing(p_user_id uuid, p_briefing_date date, p_edition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.text_search_config(p_locale text) FROM PUBLIC;
 
@@ -2172,6 +3033,19 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.one_time_tokens TO pulsex_servic
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.passwords TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.signing_key TO pulsex_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.maintenance_tasks TO pulsex_service;
+GRANT SELECT ON TABLE ops.maintenance_tasks TO pulsex_worker;
+
+GRANT SELECT ON TABLE ops.partition_health TO pulsex_worker;
+
+GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_service;
+GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_worker;
+
+GRANT SELECT ON TABLE ops.health TO pulsex_worker;
+
+GRANT SELECT ON TABLE ops.partitions TO pulsex_service;
+GRANT SELECT ON TABLE ops.partitions TO pulsex_worker;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.briefing_feedback TO pulsex_service;
 GRANT SELECT,DELETE ON TABLE pulsex.briefing_feedback TO pulsex_app;

@@ -20,8 +20,6 @@ CONTENT = """{"sections": [{"topic": "science", "headline": "What the night sky 
 ROWS = {
     "auth.one_time_tokens": """INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
         VALUES (%(user_id)s, 'verify_email', sha256('token'), now() + interval '1 day')""",
-    "pulsex.briefing_schedule": """INSERT INTO pulsex.briefing_schedule (user_id, edition, briefing_date, due_at)
-        VALUES (%(user_id)s, 'morning', current_date + 1, now() + interval '1 day')""",
     "pulsex.engagement_events": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
         VALUES (%(user_id)s, now(), uuidv7(), 'opened')""",
     "pulsex.engagement_daily": """INSERT INTO pulsex.engagement_daily (user_id, day, event_type, events)
@@ -82,6 +80,8 @@ def enter(connection: psycopg.Connection, email: str, time_zone: str) -> Person:
 def rehearse(url: str) -> dict[str, Person]:
     """Fill a deployed database with the cast, and return who is in it by first name."""
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET ROLE pulsex_worker")
+        connection.execute("CALL ops.run_maintenance()")
         connection.execute("SET ROLE pulsex_service")
         connection.execute(
             "INSERT INTO pulsex.topics (slug, label) VALUES ('science', 'Science'), ('cities', 'Cities')"

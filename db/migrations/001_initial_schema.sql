@@ -310,16 +310,58 @@ CREATE TABLE pulsex.briefing_schedule (
     due_at timestamptz NOT NULL,
     lease_until timestamptz,
     attempts smallint NOT NULL DEFAULT 0,
+    parked_date date,
+    parked_attempts smallint,
     CONSTRAINT briefing_schedule_pk PRIMARY KEY (user_id, edition),
     CONSTRAINT briefing_schedule_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
     CONSTRAINT briefing_schedule_edition_check CHECK (edition IN ('morning', 'evening')),
-    CONSTRAINT briefing_schedule_attempts_check CHECK (attempts >= 0)
+    CONSTRAINT briefing_schedule_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT briefing_schedule_parked_check
+    CHECK (num_nulls(parked_date, parked_attempts) IN (0, 2) AND parked_attempts >= 0)
 );
 ALTER TABLE pulsex.briefing_schedule ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.briefing_schedule FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.briefing_schedule IS 'The next briefing each person is owed, per edition.';
 COMMENT ON COLUMN pulsex.briefing_schedule.briefing_date IS 'The local date the briefing is for.';
+COMMENT ON COLUMN pulsex.briefing_schedule.due_at IS
+'The date''s delivery time as an instant: pulsex.delivery_instant(), kept by pulsex.schedule_briefings().';
 COMMENT ON COLUMN pulsex.briefing_schedule.lease_until IS 'A generator is at work until then; later it is due again.';
+COMMENT ON COLUMN pulsex.briefing_schedule.attempts IS 'Leases given for this date.';
+COMMENT ON COLUMN pulsex.briefing_schedule.parked_date IS
+'The last date that was given up, until one is published again.';
+COMMENT ON COLUMN pulsex.briefing_schedule.parked_attempts IS 'How many leases were given for it.';
+
+-- The schedule follows from zone, status, times and days, whoever changes them. People may not write it themselves, so
+-- the trigger does it as the service, which is let into the schema to make it, and otherwise only by migration 003.
+GRANT CREATE, USAGE ON SCHEMA pulsex TO pulsex_service;
+SET LOCAL ROLE pulsex_service;
+CREATE FUNCTION pulsex.keep_schedule() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM pulsex.schedule_briefings(NEW.user_id);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pulsex.keep_schedule IS 'Trigger: works the schedule of the row''s person out anew.';
+GRANT EXECUTE ON FUNCTION pulsex.keep_schedule TO pulsex_owner;
+SET LOCAL ROLE pulsex_owner;
+CREATE TRIGGER users_keep_schedule AFTER UPDATE OF time_zone, status ON pulsex.users
+FOR EACH ROW WHEN ((old.time_zone, old.status) IS DISTINCT FROM (new.time_zone, new.status))
+EXECUTE FUNCTION pulsex.keep_schedule();
+CREATE TRIGGER user_preferences_begin_schedule AFTER INSERT ON pulsex.user_preferences
+FOR EACH ROW EXECUTE FUNCTION pulsex.keep_schedule();
+CREATE TRIGGER user_preferences_keep_schedule
+AFTER UPDATE OF delivery_time, evening_delivery_time, delivery_days ON pulsex.user_preferences
+FOR EACH ROW WHEN (
+    old.delivery_time <> new.delivery_time OR old.delivery_days <> new.delivery_days
+    OR old.evening_delivery_time IS DISTINCT FROM new.evening_delivery_time
+)
+EXECUTE FUNCTION pulsex.keep_schedule();
+SET LOCAL ROLE pulsex_service;
+REVOKE EXECUTE ON FUNCTION pulsex.keep_schedule FROM pulsex_owner;
+SET LOCAL ROLE pulsex_owner;
+REVOKE CREATE, USAGE ON SCHEMA pulsex FROM pulsex_service;
 
 CREATE TABLE pulsex.briefings (
     user_id uuid NOT NULL,
@@ -554,15 +596,59 @@ ALTER TABLE pulsex.notification_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.notification_attempts FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.notification_attempts IS 'How each try at delivering went.';
 
+-- Partitions and maintenance ----------------------------------------------------------------------------------------
+
+CREATE TABLE ops.partitioned_tables (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    months_each smallint NOT NULL DEFAULT 1,
+    months_ahead smallint NOT NULL,
+    retention interval,
+    CONSTRAINT partitioned_tables_pk PRIMARY KEY (schema_name, table_name),
+    CONSTRAINT partitioned_tables_months_each_check CHECK (months_each = 1),
+    CONSTRAINT partitioned_tables_months_ahead_check CHECK (months_ahead BETWEEN 0 AND 24),
+    CONSTRAINT partitioned_tables_retention_check CHECK (retention >= interval '1 month')
+);
+COMMENT ON TABLE ops.partitioned_tables IS
+'How long the partitions of each partitioned table live. Belongs to no person; operators may change it.';
+COMMENT ON COLUMN ops.partitioned_tables.months_each IS 'Months in a partition; so far there are only monthly ones.';
+COMMENT ON COLUMN ops.partitioned_tables.months_ahead IS 'Partitions kept ready after this month''s.';
+COMMENT ON COLUMN ops.partitioned_tables.retention IS
+'A partition is dropped when all of it is older; null: it is kept for ever. At least a month, so that what is being
+written never goes.';
+
+CREATE TABLE ops.maintenance_tasks (
+    task text NOT NULL,
+    succeeded_at timestamptz,
+    failed_at timestamptz,
+    error text,
+    CONSTRAINT maintenance_tasks_pk PRIMARY KEY (task),
+    CONSTRAINT maintenance_tasks_error_check
+    CHECK (num_nulls(failed_at, error) IN (0, 2) AND char_length(error) <= 2000)
+);
+COMMENT ON TABLE ops.maintenance_tasks IS
+'How each task of ops.run_maintenance() ended the last time. Belongs to no person.';
+COMMENT ON COLUMN ops.maintenance_tasks.failed_at IS 'Null when the last time went well.';
+COMMENT ON COLUMN ops.maintenance_tasks.error IS 'SQLSTATE and message, at most 2000 characters.';
+
 -- migrate:down
 -- loses: every row
 DROP SCHEMA pulsex CASCADE;
 DROP SCHEMA auth CASCADE;
--- The schema ops stays, since dbmate keeps its record there; the code in it goes.
+-- The schema ops stays, since dbmate keeps its record there; what else is in it goes, the latest first.
 DO $$
 DECLARE
+    v_relation record;
     v_routine regprocedure;
 BEGIN
+    FOR v_relation IN
+        SELECT CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, oid::regclass AS name
+        FROM pg_catalog.pg_class
+        WHERE relnamespace = 'ops'::regnamespace AND relkind IN ('r', 'v') AND relname <> 'schema_migrations'
+        ORDER BY oid DESC
+    LOOP
+        EXECUTE format('DROP %s %s', v_relation.kind, v_relation.name);
+    END LOOP;
     FOR v_routine IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = 'ops'::regnamespace LOOP
         EXECUTE format('DROP ROUTINE %s', v_routine);
     END LOOP;

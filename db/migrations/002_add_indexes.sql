@@ -16,8 +16,16 @@ than the default operator class.';
 CREATE INDEX briefings_search_idx ON pulsex.briefings USING gin (search);
 COMMENT ON INDEX pulsex.briefings_search_idx IS 'pulsex.search_briefings: search @@ query.';
 
-CREATE INDEX briefing_schedule_due_at_idx ON pulsex.briefing_schedule (due_at, user_id);
-COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS 'pulsex.due_briefings: due_at <= now, the longest due first.';
+CREATE INDEX briefing_feedback_briefing_date_idx ON pulsex.briefing_feedback (briefing_date);
+COMMENT ON INDEX pulsex.briefing_feedback_briefing_date_idx IS
+'ops.delete_expired_feedback: the oldest, and at once that there is none.';
+
+CREATE INDEX briefing_schedule_due_at_idx ON pulsex.briefing_schedule (greatest(due_at, lease_until), user_id);
+COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS
+'pulsex.due_briefings: due by now, the longest due first. What is leased lies where its lease ends, not in the way.';
+CREATE INDEX briefing_schedule_parked_date_idx ON pulsex.briefing_schedule (parked_date, user_id)
+WHERE parked_date IS NOT NULL;
+COMMENT ON INDEX pulsex.briefing_schedule_parked_date_idx IS 'ops.parked_briefings: what was given up, newest first.';
 
 CREATE INDEX engagement_events_occurred_at_idx ON pulsex.engagement_events USING brin (occurred_at);
 COMMENT ON INDEX pulsex.engagement_events_occurred_at_idx IS
@@ -62,6 +70,8 @@ DROP INDEX pulsex.notification_queue_lease_until_idx;
 DROP INDEX pulsex.notification_queue_claim_idx;
 DROP INDEX pulsex.notifications_unread_idx;
 DROP INDEX pulsex.engagement_events_occurred_at_idx;
+DROP INDEX pulsex.briefing_schedule_parked_date_idx;
 DROP INDEX pulsex.briefing_schedule_due_at_idx;
+DROP INDEX pulsex.briefing_feedback_briefing_date_idx;
 DROP INDEX pulsex.briefings_search_idx;
 DROP INDEX pulsex.briefings_content_idx;

@@ -53,6 +53,8 @@ GRANT USAGE ON SCHEMA auth TO pulsex_auth, pulsex_app, pulsex_worker;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_service, pulsex_app, pulsex_worker;
 GRANT USAGE ON SCHEMA ops TO pulsex_service, pulsex_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth, pulsex TO pulsex_service;
+GRANT SELECT ON ops.partitioned_tables, ops.maintenance_tasks TO pulsex_service, pulsex_worker;
+GRANT INSERT, UPDATE ON ops.maintenance_tasks TO pulsex_service;
 
 GRANT SELECT ON
 pulsex.time_zones, pulsex.topics, pulsex.users, pulsex.user_preferences, pulsex.user_topics, pulsex.briefing_schedule,
@@ -180,6 +182,7 @@ END
 $$;
 DROP FUNCTION auth.current_user_id();
 REVOKE ALL ON ALL TABLES IN SCHEMA auth, pulsex FROM pulsex_service, pulsex_app;
+REVOKE ALL ON ops.partitioned_tables, ops.maintenance_tasks FROM pulsex_service, pulsex_worker;
 REVOKE USAGE ON SCHEMA ops FROM pulsex_service, pulsex_worker;
 REVOKE USAGE ON SCHEMA pulsex FROM pulsex_service, pulsex_app, pulsex_worker;
 REVOKE USAGE ON SCHEMA auth FROM pulsex_service, pulsex_auth, pulsex_app, pulsex_worker;

@@ -136,6 +136,7 @@ BEGIN
         SELECT b.version INTO v_version FROM pulsex.briefings AS b
         WHERE b.user_id = p_user_id AND b.briefing_date = p_briefing_date AND b.edition = p_edition;
     END IF;
+    PERFORM pulsex.settle_briefing(p_user_id, p_briefing_date, p_edition);
     RETURN v_version;
 END
 $$;

@@ -1,5 +1,5 @@
--- Who may call what, on one page. Everything is taken away first, so that a grant which leaves this page leaves the
--- database.
+-- Who may call what, and look at which view, on one page. Everything is taken away first, so that a grant which leaves
+-- this page leaves the database.
 
 DO $$
 DECLARE
@@ -17,6 +17,15 @@ BEGIN
         EXECUTE format('SET LOCAL ROLE %s', v_grant.owner);
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', v_grant.routine, v_grant.grantee);
     END LOOP;
+    SET LOCAL ROLE pulsex_owner;
+    FOR v_grant IN
+        SELECT c.oid::regclass AS view, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+        FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
+        WHERE c.relkind = 'v' AND a.grantee <> c.relowner
+            AND c.relnamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', v_grant.view, v_grant.grantee);
+    END LOOP;
 END
 $$;
 
@@ -28,14 +37,23 @@ GRANT EXECUTE ON FUNCTION
 auth.current_user_id, auth.use_session, auth.touch_session, auth.rotate_session, auth.end_session,
 auth.end_all_sessions, pulsex.search_briefings, pulsex.find_briefings TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
-pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered, ops.refresh_time_zones,
-auth.purge_expired TO pulsex_worker;
+pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered,
+ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
 pulsex.update_preferences, pulsex.follow_topics, pulsex.todays_briefing, pulsex.briefing_history,
 pulsex.mark_briefing_read, pulsex.record_feedback TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
-ops.ensure_partitions TO pulsex_service, pulsex_worker;
+ops.ensure_partitions, ops.partition_months TO pulsex_service, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+ops.make_next_partition, ops.detach_next_partition, ops.drop_next_partition, ops.expire_partitions,
+ops.partition_faults TO pulsex_worker;
+GRANT EXECUTE ON PROCEDURE
+ops.run_maintenance TO pulsex_worker;
+GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;
+GRANT SELECT ON ops.partition_health, ops.health TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 pulsex.is_briefing_content TO pulsex_service, pulsex_app;

@@ -142,22 +142,15 @@ $$;
 
 CREATE PROCEDURE pg_temp.schedule_next(p_first integer, p_last integer)
 LANGUAGE plpgsql
--- The next local delivery time of each edition that is still to come, on a day that the person wants.
+-- As of the run's own now, whatever was scheduled as they registered.
 AS $$
 BEGIN
     SET LOCAL ROLE pulsex_service;
-    INSERT INTO pulsex.briefing_schedule (user_id, edition, briefing_date, due_at)
-    SELECT DISTINCT ON (person.user_id, wanted.edition) person.user_id, wanted.edition, briefing_date, due_at
+    DELETE FROM pulsex.briefing_schedule AS s USING seed_person AS person
+    WHERE person.number BETWEEN p_first AND p_last AND s.user_id = person.user_id;
+    PERFORM pulsex.schedule_briefings(person.user_id, run.at)
     FROM seed_run AS run
-    INNER JOIN seed_person AS person ON person.number BETWEEN p_first AND p_last
-    CROSS JOIN LATERAL (
-        VALUES ('morning', person.delivery_time), ('evening', person.evening_delivery_time)
-    ) AS wanted (edition, local_time)
-    CROSS JOIN generate_series(0, 7) AS days_ahead
-    CROSS JOIN LATERAL (SELECT (run.at AT TIME ZONE person.time_zone)::date + days_ahead AS briefing_date) AS calendar
-    CROSS JOIN LATERAL (SELECT (briefing_date + wanted.local_time) AT TIME ZONE person.time_zone AS due_at) AS plan
-    WHERE due_at > run.at AND extract(ISODOW FROM briefing_date) = ANY (person.delivery_days)
-    ORDER BY person.user_id, wanted.edition, briefing_date;
+    INNER JOIN seed_person AS person ON person.number BETWEEN p_first AND p_last;
     SET LOCAL ROLE NONE;
 END
 $$;

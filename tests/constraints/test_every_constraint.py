@@ -29,8 +29,11 @@ PARENTS_NAME = """SELECT coalesce(parent.conname, own.conname)::text
 
 @pytest.fixture(autouse=True)
 def _a_decoy(service: Actor) -> None:
-    """A login decoy: the one table in which the cast leaves no row."""
+    """A login decoy, the one table in which the cast leaves no row; and the service may write the registry."""
     service.rows("INSERT INTO auth.login_decoys VALUES (gen_random_uuid(), 1, now())")
+    service.rows("SET LOCAL ROLE pulsex_owner")
+    service.rows("GRANT INSERT, UPDATE ON ops.partitioned_tables TO pulsex_service")
+    service.rows("SET LOCAL ROLE pulsex_service")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 
 # Which row a change is laid over, where it isn't Alice's.
 ROWS = {
+    "ops.maintenance_tasks": "task = 'time zones'",
+    "ops.partitioned_tables": "table_name = 'briefings'",
     "auth.login_decoys": "true",
     "auth.signing_key": "true",
     "pulsex.time_zones": "name = 'UTC'",
@@ -223,6 +225,11 @@ CHECKS = {
     "briefing_schedule_attempts_check": Check(
         "pulsex.briefing_schedule", each("attempts", -1), each("attempts", 0, 32767)
     ),
+    "briefing_schedule_parked_check": Check(
+        "pulsex.briefing_schedule",
+        [{"parked_date": "2000-01-01"}, {"parked_attempts": 0}, {"parked_date": "2000-01-01", "parked_attempts": -1}],
+        [{"parked_date": "2000-01-01", "parked_attempts": 0}, {"parked_date": None, "parked_attempts": None}],
+    ),
     "briefings_edition_check": Check(
         "pulsex.briefings",
         each("edition", "noon", "Morning", ""),
@@ -365,9 +372,28 @@ CHECKS = {
     "notification_attempts_error_check": Check(
         "pulsex.notification_attempts", each("error", "a" * 2001), each("error", "é" * 2000, "", None)
     ),
+    # Partitions and maintenance
+    "partitioned_tables_months_each_check": Check(
+        "ops.partitioned_tables", each("months_each", 0, 2, 12), each("months_each", 1)
+    ),
+    "partitioned_tables_months_ahead_check": Check(
+        "ops.partitioned_tables", each("months_ahead", -1, 25), each("months_ahead", 0, 24)
+    ),
+    "partitioned_tables_retention_check": Check(
+        "ops.partitioned_tables",
+        each("retention", "29 days", "0", "-2 years"),
+        each("retention", "1 month", "30 days", "10 years", None),
+    ),
+    "maintenance_tasks_error_check": Check(
+        "ops.maintenance_tasks",
+        [{"failed_at": LONG_AGO}, {"error": "e"}, {"failed_at": LONG_AGO, "error": "e" * 2001}],
+        [{"failed_at": LONG_AGO, "error": "é" * 2000}, {"failed_at": None, "error": None}],
+    ),
 }  # fmt: skip
 
 KEYS = {
+    "partitioned_tables_pk": Key("ops.partitioned_tables", {"table_name": "other"}),
+    "maintenance_tasks_pk": Key("ops.maintenance_tasks", {"task": "other"}),
     "time_zones_pk": Key("pulsex.time_zones", {"name": "Pulse/Meridian"}),
     "topics_pk": Key("pulsex.topics", {"topic_id": NOBODY}, apart={"slug": "apart"}),
     "topics_slug_key": Key("pulsex.topics", {"slug": "apart"}, apart={"topic_id": NOBODY}),

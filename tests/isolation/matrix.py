@@ -26,6 +26,11 @@ auth.one_time_tokens          ----- ----- -----    -----   -----  -----   ----- 
 auth.passwords                ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.sessions                 ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.signing_key              ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+ops.health                    ----- ----- -----    -----   S----  -----   -----   -----   S----
+ops.maintenance_tasks         ----- ----- -----    -----   S----  -----   -----   SIU--   SIUDT
+ops.partition_health          ----- ----- -----    -----   S----  -----   -----   -----   S----
+ops.partitioned_tables        ----- ----- -----    -----   S----  -----   -----   S----   SIUDT
+ops.partitions                ----- ----- -----    -----   S----  -----   -----   S----   S----
 ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   -----   SIUDT
 pulsex.briefing_feedback      SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefing_schedule      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
@@ -76,9 +81,13 @@ CALLERS = {
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
-        auth.purge_expired ops.ensure_partitions ops.refresh_time_zones pulsex.generation_context
+        auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
+        ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
+        pulsex.generation_context
         pulsex.mark_briefing_delivered pulsex.publish_briefing""",
-    "pulsex_service": "ops.ensure_partitions pulsex.is_briefing_content",
+    "pulsex_service": "ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
+    "pulsex_owner": "ops.delete_expired_feedback",
 }
 
 Grants = dict[tuple[str, str, str], str]

@@ -109,7 +109,7 @@ def test_every_caller_too_many_or_too_few_is_noticed(routine, mutable):
     for role in [*LOGINS, "PUBLIC"]:
         verb = "REVOKE {} FROM {}" if (role, routine) in matrix.callers() else "GRANT {} TO {}"
         with mutable.transaction(force_rollback=True):
-            mutable.execute(verb.format(f"EXECUTE ON FUNCTION {routine}", role))
+            mutable.execute(verb.format(f"EXECUTE ON ROUTINE {routine}", role))
             assert measure.callers(mutable) != matrix.callers(), role
 
 

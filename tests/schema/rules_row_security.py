@@ -15,7 +15,9 @@ RULES = [
     Rule(
         "row level security is enabled and forced on every table that isn't a shared reference",
         f"""SELECT name FROM ({TABLES}) AS t WHERE NOT (relrowsecurity AND relforcerowsecurity)
-            AND (owned_by_a_person OR name NOT IN ('pulsex.time_zones', 'pulsex.topics'))""",
+            AND (owned_by_a_person OR name NOT IN (
+                'pulsex.time_zones', 'pulsex.topics', 'ops.partitioned_tables', 'ops.maintenance_tasks'
+            ))""",
         {
             "ALTER TABLE pulsex.users DISABLE ROW LEVEL SECURITY": "pulsex.users",
             "ALTER TABLE auth.signing_key NO FORCE ROW LEVEL SECURITY": "auth.signing_key",
