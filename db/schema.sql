@@ -60,8 +60,7 @@ BEGIN
     IF p_user_id IS DISTINCT FROM auth.current_user_id() OR p_user_id IS NULL THEN
         RAISE EXCEPTION 'only one''s own sessions' USING ERRCODE = 'PT403';
     END IF;
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    PERFORM auth.revoke_sessions(p_user_id);
 END
 $$;
 
@@ -76,7 +75,7 @@ CREATE FUNCTION auth.end_session(token text) RETURNS void
 DECLARE
     v_session auth.sessions := auth.find_session(token);
 BEGIN
-    PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+    PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
 END
 $$;
 
@@ -84,6 +83,23 @@ ALTER FUNCTION auth.end_session(token text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION auth.end_session(token text) IS 'Signs out: the token and whatever it was rotated from or to stop at once; again changes nothing.
 Errors: PT401 a token that is malformed, unknown or expired.';
+
+CREATE FUNCTION auth.expiry(p_lifetime interval, p_longest interval) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    -- First roughly, so that nothing overflows; then points in time, since to intervals a year has 360 days.
+    IF p_lifetime <= p_longest * 2 AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest THEN
+        RETURN now() + p_lifetime;
+    END IF;
+    RAISE EXCEPTION 'a lifetime is between a second and %', p_longest USING ERRCODE = 'PT422';
+END
+$$;
+
+ALTER FUNCTION auth.expiry(p_lifetime interval, p_longest interval) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION auth.expiry(p_lifetime interval, p_longest interval) IS 'When p_lifetime from now is over. Errors: PT422 null, under a second, or over p_longest.';
 
 CREATE TABLE auth.sessions (
     user_id uuid NOT NULL,
@@ -161,11 +177,9 @@ DECLARE
 BEGIN
     IF p_purpose IS NULL THEN
         RAISE EXCEPTION 'a one-time token has a purpose' USING ERRCODE = 'PT422';
-    ELSIF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
-        RAISE EXCEPTION 'a one-time token lasts between a second and seven days' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
-    VALUES (p_user_id, p_purpose, sha256(convert_to(v_token, 'UTF8')), now() + p_lifetime)
+    VALUES (p_user_id, p_purpose, sha256(convert_to(v_token, 'UTF8')), auth.expiry(p_lifetime, '7 days'))
     ON CONFLICT ON CONSTRAINT one_time_tokens_pk DO UPDATE
     SET token_hash = excluded.token_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
         used_at = excluded.used_at, attempts = excluded.attempts;
@@ -241,6 +255,9 @@ CREATE FUNCTION auth.purge_expired(p_before timestamp with time zone DEFAULT (no
 DECLARE
     v_purged bigint;
 BEGIN
+    IF p_before IS NULL OR p_before > now() THEN
+        RAISE EXCEPTION 'only what is past can be purged' USING ERRCODE = 'PT422';
+    END IF;
     WITH sessions AS (
         DELETE FROM auth.sessions AS s WHERE s.expires_at < p_before RETURNING 1
     ), tokens AS (
@@ -256,7 +273,8 @@ $$;
 
 ALTER FUNCTION auth.purge_expired(p_before timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION auth.purge_expired(p_before timestamp with time zone) IS 'Deletes sessions, one-time tokens and login decoys that ended before p_before; returns how many.';
+COMMENT ON FUNCTION auth.purge_expired(p_before timestamp with time zone) IS 'Deletes sessions, one-time tokens and login decoys that ended before p_before; returns how many.
+Errors: PT422 p_before null or in the future.';
 
 CREATE FUNCTION auth.random_bytes() RETURNS bytea
     LANGUAGE sql PARALLEL SAFE
@@ -271,39 +289,53 @@ CREATE FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean) RETURNS v
     SET search_path TO ''
     AS $$
 DECLARE
-    v_locked_until timestamptz;
+    v_login record;
+    v_failures integer;
 BEGIN
+    SELECT TRUE AS known, p.failed_attempts, p.locked_until INTO v_login
+    FROM auth.passwords AS p WHERE p.user_id = p_user_id FOR UPDATE;
+    IF NOT FOUND THEN
+        SELECT FALSE AS known, d.failed_attempts, d.locked_until INTO v_login
+        FROM auth.login_decoys AS d WHERE d.decoy_id = p_user_id FOR UPDATE;
+    END IF;
+    -- Right or wrong, so that of many guesses sent at once the right one doesn't stand out.
+    PERFORM auth.refuse_locked(v_login.locked_until);
+
     IF p_succeeded THEN
-        SELECT p.locked_until INTO v_locked_until FROM auth.passwords AS p WHERE p.user_id = p_user_id FOR UPDATE;
-        IF NOT FOUND THEN
+        IF v_login.known IS NOT TRUE THEN
             RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
         END IF;
-        PERFORM auth.refuse_locked(v_locked_until);
         UPDATE auth.passwords AS p SET failed_attempts = 0, locked_until = NULL
         WHERE p.user_id = p_user_id AND p.failed_attempts > 0;
         RETURN;
     END IF;
 
-    UPDATE auth.passwords AS p
-    SET failed_attempts = p.failed_attempts + 1,
-        locked_until = clock_timestamp() + auth.lock_delay(p.failed_attempts + 1)
-    WHERE p.user_id = p_user_id;
-    IF NOT FOUND AND p_user_id IS NOT NULL THEN
+    -- Failures of a day ago are forgotten, a person's as a decoy's.
+    v_failures := CASE
+        WHEN v_login.locked_until > clock_timestamp() - interval '1 day' THEN v_login.failed_attempts + 1
+        ELSE 1
+    END;
+    IF v_login.known THEN
+        UPDATE auth.passwords AS p
+        SET failed_attempts = v_failures, locked_until = clock_timestamp() + auth.lock_delay(v_failures)
+        WHERE p.user_id = p_user_id;
+    ELSIF p_user_id IS NOT NULL THEN
         INSERT INTO auth.login_decoys AS d (decoy_id, failed_attempts, locked_until)
-        VALUES (p_user_id, 1, clock_timestamp() + auth.lock_delay(1))
+        VALUES (p_user_id, v_failures, clock_timestamp() + auth.lock_delay(v_failures))
         ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
-        SET failed_attempts = d.failed_attempts + 1,
-            locked_until = excluded.locked_until - auth.lock_delay(1) + auth.lock_delay(d.failed_attempts + 1);
+        SET failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
     END IF;
 END
 $$;
 
 ALTER FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean) IS 'Says how the password check went, for the id that auth.login_credential() gave. A failure locks the login for twice as
-long as the failure before it; a success forgets them. Commit a failure: it raises nothing, so that it can be, and a
-caller who rolls back forgets it. Call it in a transaction of its own, before auth.start_session().
-Errors: PT423 a success while another attempt''s failure has locked the login; PT404 a success of nobody.';
+COMMENT ON FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean) IS 'Says how the password check went, for the id that auth.login_credential() gave. A failure locks the login, for twice
+as long as the failure before it unless that is a day ago; a success forgets them. Commit a failure: it raises nothing,
+so that it can be, and a caller who rolls back forgets it. Call it in a transaction of its own, before
+auth.start_session().
+Errors: PT423 locked by another attempt meanwhile, whether this one was right or wrong, the seconds left in DETAIL: the
+password was then not checked; PT404 a success of nobody.';
 
 CREATE FUNCTION auth.redeem_one_time_token(p_user_id uuid, p_purpose text, p_token text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -394,8 +426,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT passwords_pk DO UPDATE
     SET password_hash = excluded.password_hash, changed_at = excluded.changed_at,
         failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    PERFORM auth.revoke_sessions(p_user_id);
     RETURN TRUE;
 END
 $$;
@@ -406,19 +437,24 @@ COMMENT ON FUNCTION auth.reset_password(p_user_id uuid, p_token text, p_password
 Otherwise false: commit that too, as in auth.redeem_one_time_token(). Errors: 23514 not an Argon2id PHC string; the
 token is then still good.';
 
-CREATE FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) RETURNS void
+CREATE FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid DEFAULT NULL::uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 BEGIN
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND s.family_id = p_family_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    -- A rotation under way holds its old row until it commits the new one; the next pass sees that one too.
+    LOOP
+        UPDATE auth.sessions AS s SET revoked_at = now()
+        WHERE s.user_id = p_user_id AND (p_family_id IS NULL OR s.family_id = p_family_id)
+            AND (s.revoked_at IS NULL OR s.revoked_at > now());
+        EXIT WHEN NOT FOUND;
+    END LOOP;
 END
 $$;
 
-ALTER FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) OWNER TO pulsex_service;
+ALTER FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) IS 'Ends every session that descends from one sign-in.';
+COMMENT ON FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid) IS 'Ends every session of a person, or those that descend from one sign-in, and what a concurrent rotation makes of them.';
 
 CREATE FUNCTION auth.rotate_session(token text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -429,7 +465,7 @@ DECLARE
     v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
 BEGIN
     IF v_session.revoked_at <= now() THEN
-        PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+        PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
         RETURN NULL;
     END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
@@ -484,12 +520,8 @@ CREATE FUNCTION auth.start_session(p_user_id uuid, p_lifetime interval DEFAULT '
     AS $$
 DECLARE
     v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
-    v_expires_at timestamptz := now() + p_lifetime;
+    v_expires_at timestamptz := auth.expiry(p_lifetime, '1 year');
 BEGIN
-    -- Points in time are compared, not intervals, to which a year has 360 days.
-    IF v_expires_at IS NULL OR v_expires_at NOT BETWEEN now() + interval '1 second' AND now() + interval '1 year' THEN
-        RAISE EXCEPTION 'a session lasts between a second and a year' USING ERRCODE = 'PT422';
-    END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
     VALUES (
         p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), v_expires_at, p_ip, left(p_user_agent, 400)
@@ -595,7 +627,7 @@ CREATE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS t
 DECLARE
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT p.partition_name INTO v_name FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
@@ -626,7 +658,7 @@ CREATE FUNCTION ops.drop_next_partition(p_schema text, p_table text) RETURNS tex
 DECLARE
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT p.partition_name INTO v_name FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
@@ -678,7 +710,7 @@ DECLARE
     v_table record;
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     PERFORM ops.delete_expired_feedback();
     FOR v_table IN SELECT r.schema_name, r.table_name FROM ops.partitioned_tables AS r ORDER BY 1, 2 LOOP
         WHILE ops.detach_next_partition(v_table.schema_name, v_table.table_name) IS NOT NULL LOOP
@@ -712,7 +744,7 @@ BEGIN
     ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
         RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT month INTO v_month
     FROM ops.partitioned_tables AS r, generate_series(
         date_trunc('month', p_since::timestamp),
@@ -1328,7 +1360,7 @@ restricted.';
 
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((jsonb_typeof((p_content -> 'sections'::text)) = 'array'::text) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]?(!((@."topic".type() == "string" && @."headline".type() == "string") && @."items".type() == "array"))'::jsonpath)) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*]."items"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]."items"[*]?(!(((((@."id".type() == "string" && @."title".type() == "string") && @."url".type() == "string") && @."source".type() == "string") && @."summary".type() == "string") && @."id" like_regex "^.{1,200}$"))'::jsonpath))) IS TRUE);
+    RETURN (((jsonb_typeof((p_content -> 'sections'::text)) = 'array'::text) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]?(!((@."topic".type() == "string" && @."headline".type() == "string") && @."items".type() == "array"))'::jsonpath)) AND (NOT jsonb_path_exists(p_content, 'strict $."sections"[*]."items"[*].type()?(@ != "object")'::jsonpath, '{}'::jsonb, true)) AND (NOT jsonb_path_exists(p_content, '$."sections"[*]."items"[*]?(!(((((@."id".type() == "string" && @."title".type() == "string") && @."url".type() == "string") && @."source".type() == "string") && @."summary".type() == "string") && @."id" like_regex "^.{1,200}$" flag "s"))'::jsonpath))) IS TRUE);
 
 ALTER FUNCTION pulsex.is_briefing_content(p_content jsonb) OWNER TO pulsex_owner;
 
@@ -1650,19 +1682,25 @@ CREATE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit in
     SET search_path TO ''
     SET plan_cache_mode TO 'force_generic_plan'
     SET client_min_messages TO 'warning'
-    AS $$
+    AS $_$
 DECLARE
     v_config regconfig;
+    v_text text;
     v_query tsquery;
 BEGIN
     PERFORM pulsex.require_self(p_user_id);
     PERFORM pulsex.require_page(p_limit);
+    IF char_length(p_query) > 1000 THEN
+        RAISE EXCEPTION 'a query has at most 1000 characters' USING ERRCODE = 'PT422';
+    END IF;
     SELECT pulsex.text_search_config(u.locale) INTO v_config FROM pulsex.users AS u WHERE u.user_id = p_user_id;
-    v_query := websearch_to_tsquery(v_config, p_query);
+    -- A hyphen that excludes nothing goes: of some thirty in a row the parser fails.
+    v_text := regexp_replace(p_query, '-+(?=[^[:alnum:]"]|$)', ' ', 'g');
+    v_query := websearch_to_tsquery(v_config, v_text);
     -- Also as the words are written, since briefings from before a change of language have other stems; but not where a
     -- word is excluded, which would exclude only one of its spellings.
     IF v_query::text !~ '!' THEN
-        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', p_query);
+        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', v_text);
     END IF;
     RETURN QUERY
     SELECT
@@ -1681,15 +1719,15 @@ BEGIN
     ) AS found
     ORDER BY found.rank DESC, found.briefing_date DESC, found.edition ASC;
 END
-$$;
+$_$;
 
 ALTER FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer) IS 'A person''s briefings in which a query''s words stand, the best first: a word in the title counts more than in a
 headline, and there more than in a summary. p_query as one types it into a search box: words, "a phrase", or, -not
-(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text is a query. In the
-language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
-Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100.';
+(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text of up to 1000 characters
+is one. In the language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
+Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100, or a query over 1000 characters.';
 
 CREATE FUNCTION pulsex.set_updated_at() RETURNS trigger
     LANGUAGE plpgsql
@@ -2859,6 +2897,8 @@ GRANT ALL ON FUNCTION auth.end_all_sessions(p_user_id uuid) TO pulsex_app;
 REVOKE ALL ON FUNCTION auth.end_session(token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.end_session(token text) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION auth.expiry(p_lifetime interval, p_longest interval) FROM PUBLIC;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.sessions TO pulsex_service;
 
 REVOKE ALL ON FUNCTION auth.find_session(p_token text) FROM PUBLIC;
@@ -2895,7 +2935,7 @@ GRANT ALL ON FUNCTION auth.register_user(p_email text, p_password_hash text, p_d
 REVOKE ALL ON FUNCTION auth.reset_password(p_user_id uuid, p_token text, p_password_hash text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.reset_password(p_user_id uuid, p_token text, p_password_hash text) TO pulsex_auth;
 
-REVOKE ALL ON FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.rotate_session(token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.rotate_session(token text) TO pulsex_app;

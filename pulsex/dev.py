@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -41,6 +41,7 @@ class Person:
     name: str
     user_id: UUID
     token: str
+    now: datetime
     today: date
 
 
@@ -50,7 +51,8 @@ def run(document: Path, *, once: bool, stop: bool) -> int:
     Returns 0, or 2 when ``document`` isn't a briefing: then one sentence on stderr says why, and no row was written.
     """
     if stop:
-        persistent(HOME).stop()
+        if (HOME / "data" / "PG_VERSION").exists():
+            persistent(HOME).stop()
         return 0
     cluster = None
     started = False
@@ -93,6 +95,8 @@ def read(document: Path) -> str:
         raise BadDocumentError(f"it isn't UTF-8 text, at byte {error.start}.") from error
     except json.JSONDecodeError as error:
         raise BadDocumentError(f"it isn't JSON: {error}.") from error
+    except ValueError as error:
+        raise BadDocumentError("it has a number of more digits than can be read.") from error
     except RecursionError as error:
         raise BadDocumentError("it is nested too deeply.") from error
     return text
@@ -119,16 +123,18 @@ def prepare(cluster: Cluster) -> str:
     """Make the development database on first use, deploy to it, and return the superuser's URL of it."""
     url = cluster.url()
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
-        made = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pulsex'").fetchone()
-        if not made:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pulsex'").fetchone():
             connection.execute("CREATE DATABASE pulsex")
+        marked = """SELECT 1 FROM pg_db_role_setting AS s INNER JOIN pg_database AS d ON d.oid = s.setdatabase
+            WHERE d.datname = 'pulsex' AND 'pulsex.environment=development' = ANY (s.setconfig)"""
+        if not connection.execute(marked).fetchone():
             connection.execute("ALTER DATABASE pulsex SET pulsex.environment = 'development'")
         deploy.deploy(url)
-        if not made:
-            for role in LOGIN_ROLES:
-                connection.execute(
-                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(cluster.password))
-                )
+        without = "SELECT rolname FROM pg_authid WHERE rolname = ANY (%s) AND rolpassword IS NULL"
+        for (role,) in connection.execute(without, [list(LOGIN_ROLES)]).fetchall():
+            connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(cluster.password))
+            )
     return url
 
 
@@ -187,10 +193,9 @@ def log_in(sign_in: psycopg.Connection, app: psycopg.Connection, email: str) -> 
     token = remembered.read_text()
     with app.transaction():
         app.execute("SELECT auth.use_session(%s)", [token])
-        name, today = app.execute(
-            "SELECT display_name, (now() AT TIME ZONE time_zone)::date FROM pulsex.users WHERE user_id = %s", [user_id]
-        ).fetchone()
-    return Person(name, user_id, token, today)
+        person = "SELECT display_name, now(), (now() AT TIME ZONE time_zone)::date FROM pulsex.users WHERE user_id = %s"
+        name, now, today = app.execute(person, [user_id]).fetchone()
+    return Person(name, user_id, token, now, today)
 
 
 def in_session(app: psycopg.Connection, token: str) -> bool:
@@ -221,7 +226,7 @@ def read_back(app: psycopg.Connection, alice: Person) -> None:
     with app.transaction():
         app.execute("SELECT auth.use_session(%s)", [alice.token])
         title, content = app.execute(
-            "SELECT title, content FROM pulsex.todays_briefing(%s)", [alice.user_id]
+            "SELECT title, content FROM pulsex.todays_briefing(%s, p_at => %s)", [alice.user_id, alice.now]
         ).fetchone()
     out.print(f"[bold]3[/] {alice.name} reads it in her session:\n")
     out.print(f"    {title}", style="bold cyan", markup=False)

@@ -7,6 +7,7 @@ stopped and the directory removed, unless a file ``keep`` in it says that somebo
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -46,8 +47,9 @@ def clear(directory: Path) -> None:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    with (place / "alive").open("rb") as alive:
-        while alive.read(1):
-            pass
+    alive = os.open(place / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(alive, True)
+    while os.read(alive, 1):
+        pass
     if not (place / "keep").exists():
         clear(place)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -77,22 +75,18 @@ def scratch() -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="pulsex-", dir=base)).resolve()
     place.chmod(0o711)
     os.mkfifo(place / "alive", mode=0o600)
-    watcher = subprocess.Popen(
-        [sys.executable, "-I", guard.__file__, place], stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    while True:
-        try:
-            alive = os.open(place / "alive", os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError as error:  # until the guard reads
-            if error.errno != errno.ENXIO or watcher.poll() is not None:
-                raise
-            time.sleep(0.01)
+    # For reading too, so that opening it doesn't wait for the guard, who may start as late as it likes.
+    alive = os.open(place / "alive", os.O_RDWR | os.O_NONBLOCK)
+    watcher = None
     try:
+        watcher = subprocess.Popen(
+            [sys.executable, "-I", guard.__file__, place], stdin=subprocess.DEVNULL, start_new_session=True
+        )
         yield place
     finally:
         os.close(alive)
-        watcher.wait()
+        if watcher:
+            watcher.wait()
 
 
 @contextlib.contextmanager

@@ -102,13 +102,6 @@ class Actor:
             self._fail(sql, "no error", want)
         return diag
 
-    def columns_are(self, table: str, want: Sequence[str]) -> None:
-        """The table has exactly these columns, in this order."""
-        columns = (
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        )
-        self._compare(table, [name for (name,) in self.rows(f"{columns} ORDER BY attnum", table)], list(want))
-
     def _compare(self, what: str, have: object, want: object) -> None:
         if have != want:
             self._fail(what, have, want)

@@ -37,7 +37,7 @@ RETURN (
     AND NOT jsonb_path_exists(p_content, 'strict $.sections[*].items[*].type() ? (@ != "object")', '{}', TRUE)
     AND NOT jsonb_path_exists(p_content, 'lax $.sections[*].items[*] ? (
         !(@.id.type() == "string" && @.title.type() == "string" && @.url.type() == "string"
-          && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$")
+          && @.source.type() == "string" && @.summary.type() == "string" && @.id like_regex "^.{1,200}$" flag "s")
     )')
 ) IS TRUE;
 COMMENT ON FUNCTION pulsex.is_briefing_content IS

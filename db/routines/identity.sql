@@ -118,37 +118,51 @@ CREATE OR REPLACE FUNCTION auth.record_login(p_user_id uuid, p_succeeded boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_locked_until timestamptz;
+    v_login record;
+    v_failures integer;
 BEGIN
+    SELECT TRUE AS known, p.failed_attempts, p.locked_until INTO v_login
+    FROM auth.passwords AS p WHERE p.user_id = p_user_id FOR UPDATE;
+    IF NOT FOUND THEN
+        SELECT FALSE AS known, d.failed_attempts, d.locked_until INTO v_login
+        FROM auth.login_decoys AS d WHERE d.decoy_id = p_user_id FOR UPDATE;
+    END IF;
+    -- Right or wrong, so that of many guesses sent at once the right one doesn't stand out.
+    PERFORM auth.refuse_locked(v_login.locked_until);
+
     IF p_succeeded THEN
-        SELECT p.locked_until INTO v_locked_until FROM auth.passwords AS p WHERE p.user_id = p_user_id FOR UPDATE;
-        IF NOT FOUND THEN
+        IF v_login.known IS NOT TRUE THEN
             RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
         END IF;
-        PERFORM auth.refuse_locked(v_locked_until);
         UPDATE auth.passwords AS p SET failed_attempts = 0, locked_until = NULL
         WHERE p.user_id = p_user_id AND p.failed_attempts > 0;
         RETURN;
     END IF;
 
-    UPDATE auth.passwords AS p
-    SET failed_attempts = p.failed_attempts + 1,
-        locked_until = clock_timestamp() + auth.lock_delay(p.failed_attempts + 1)
-    WHERE p.user_id = p_user_id;
-    IF NOT FOUND AND p_user_id IS NOT NULL THEN
+    -- Failures of a day ago are forgotten, a person's as a decoy's.
+    v_failures := CASE
+        WHEN v_login.locked_until > clock_timestamp() - interval '1 day' THEN v_login.failed_attempts + 1
+        ELSE 1
+    END;
+    IF v_login.known THEN
+        UPDATE auth.passwords AS p
+        SET failed_attempts = v_failures, locked_until = clock_timestamp() + auth.lock_delay(v_failures)
+        WHERE p.user_id = p_user_id;
+    ELSIF p_user_id IS NOT NULL THEN
         INSERT INTO auth.login_decoys AS d (decoy_id, failed_attempts, locked_until)
-        VALUES (p_user_id, 1, clock_timestamp() + auth.lock_delay(1))
+        VALUES (p_user_id, v_failures, clock_timestamp() + auth.lock_delay(v_failures))
         ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
-        SET failed_attempts = d.failed_attempts + 1,
-            locked_until = excluded.locked_until - auth.lock_delay(1) + auth.lock_delay(d.failed_attempts + 1);
+        SET failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION auth.record_login IS
-'Says how the password check went, for the id that auth.login_credential() gave. A failure locks the login for twice as
-long as the failure before it; a success forgets them. Commit a failure: it raises nothing, so that it can be, and a
-caller who rolls back forgets it. Call it in a transaction of its own, before auth.start_session().
-Errors: PT423 a success while another attempt''s failure has locked the login; PT404 a success of nobody.';
+'Says how the password check went, for the id that auth.login_credential() gave. A failure locks the login, for twice
+as long as the failure before it unless that is a day ago; a success forgets them. Commit a failure: it raises nothing,
+so that it can be, and a caller who rolls back forgets it. Call it in a transaction of its own, before
+auth.start_session().
+Errors: PT423 locked by another attempt meanwhile, whether this one was right or wrong, the seconds left in DETAIL: the
+password was then not checked; PT404 a success of nobody.';
 
 -- One-time tokens -----------------------------------------------------------------------------------------------------
 
@@ -164,11 +178,9 @@ DECLARE
 BEGIN
     IF p_purpose IS NULL THEN
         RAISE EXCEPTION 'a one-time token has a purpose' USING ERRCODE = 'PT422';
-    ELSIF p_lifetime IS NULL OR p_lifetime NOT BETWEEN interval '1 second' AND interval '7 days' THEN
-        RAISE EXCEPTION 'a one-time token lasts between a second and seven days' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO auth.one_time_tokens (user_id, purpose, token_hash, expires_at)
-    VALUES (p_user_id, p_purpose, sha256(convert_to(v_token, 'UTF8')), now() + p_lifetime)
+    VALUES (p_user_id, p_purpose, sha256(convert_to(v_token, 'UTF8')), auth.expiry(p_lifetime, '7 days'))
     ON CONFLICT ON CONSTRAINT one_time_tokens_pk DO UPDATE
     SET token_hash = excluded.token_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
         used_at = excluded.used_at, attempts = excluded.attempts;
@@ -218,8 +230,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT passwords_pk DO UPDATE
     SET password_hash = excluded.password_hash, changed_at = excluded.changed_at,
         failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    PERFORM auth.revoke_sessions(p_user_id);
     RETURN TRUE;
 END
 $$;
@@ -234,6 +245,9 @@ AS $$
 DECLARE
     v_purged bigint;
 BEGIN
+    IF p_before IS NULL OR p_before > now() THEN
+        RAISE EXCEPTION 'only what is past can be purged' USING ERRCODE = 'PT422';
+    END IF;
     WITH sessions AS (
         DELETE FROM auth.sessions AS s WHERE s.expires_at < p_before RETURNING 1
     ), tokens AS (
@@ -247,4 +261,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION auth.purge_expired IS
-'Deletes sessions, one-time tokens and login decoys that ended before p_before; returns how many.';
+'Deletes sessions, one-time tokens and login decoys that ended before p_before; returns how many.
+Errors: PT422 p_before null or in the future.';

@@ -85,7 +85,7 @@ BEGIN
     ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
         RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT month INTO v_month
     FROM ops.partitioned_tables AS r, generate_series(
         date_trunc('month', p_since::timestamp),
@@ -170,7 +170,7 @@ AS $$
 DECLARE
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT p.partition_name INTO v_name FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
@@ -197,7 +197,7 @@ AS $$
 DECLARE
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT p.partition_name INTO v_name FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
@@ -218,7 +218,7 @@ DECLARE
     v_table record;
     v_name text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('ops.partitions', 0));
+    LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     PERFORM ops.delete_expired_feedback();
     FOR v_table IN SELECT r.schema_name, r.table_name FROM ops.partitioned_tables AS r ORDER BY 1, 2 LOOP
         WHILE ops.detach_next_partition(v_table.schema_name, v_table.table_name) IS NOT NULL LOOP

@@ -52,16 +52,22 @@ SET search_path = '' SET plan_cache_mode = force_generic_plan SET client_min_mes
 AS $$
 DECLARE
     v_config regconfig;
+    v_text text;
     v_query tsquery;
 BEGIN
     PERFORM pulsex.require_self(p_user_id);
     PERFORM pulsex.require_page(p_limit);
+    IF char_length(p_query) > 1000 THEN
+        RAISE EXCEPTION 'a query has at most 1000 characters' USING ERRCODE = 'PT422';
+    END IF;
     SELECT pulsex.text_search_config(u.locale) INTO v_config FROM pulsex.users AS u WHERE u.user_id = p_user_id;
-    v_query := websearch_to_tsquery(v_config, p_query);
+    -- A hyphen that excludes nothing goes: of some thirty in a row the parser fails.
+    v_text := regexp_replace(p_query, '-+(?=[^[:alnum:]"]|$)', ' ', 'g');
+    v_query := websearch_to_tsquery(v_config, v_text);
     -- Also as the words are written, since briefings from before a change of language have other stems; but not where a
     -- word is excluded, which would exclude only one of its spellings.
     IF v_query::text !~ '!' THEN
-        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', p_query);
+        v_query := v_query || websearch_to_tsquery('pg_catalog.simple', v_text);
     END IF;
     RETURN QUERY
     SELECT
@@ -84,9 +90,9 @@ $$;
 COMMENT ON FUNCTION pulsex.search_briefings IS
 'A person''s briefings in which a query''s words stand, the best first: a word in the title counts more than in a
 headline, and there more than in a summary. p_query as one types it into a search box: words, "a phrase", or, -not
-(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text is a query. In the
-language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
-Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100.';
+(https://www.postgresql.org/docs/18/textsearch-controls.html, websearch_to_tsquery); any text of up to 1000 characters
+is one. In the language of the person''s locale. snippet: HTML, the text escaped and the words found in <mark>.
+Errors: PT403 somebody else''s; PT422 p_limit outside 1 to 100, or a query over 1000 characters.';
 
 CREATE OR REPLACE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20)
 RETURNS TABLE (briefing_date date, edition text, version integer, title text, content jsonb)

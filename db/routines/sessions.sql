@@ -32,6 +32,20 @@ COMMENT ON FUNCTION auth.rotate_signing_key IS
 until the next rotation; to make a stolen key worthless at once, rotate twice. For operators: no application role may
 call it.';
 
+CREATE OR REPLACE FUNCTION auth.expiry(p_lifetime interval, p_longest interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    -- First roughly, so that nothing overflows; then points in time, since to intervals a year has 360 days.
+    IF p_lifetime <= p_longest * 2 AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest THEN
+        RETURN now() + p_lifetime;
+    END IF;
+    RAISE EXCEPTION 'a lifetime is between a second and %', p_longest USING ERRCODE = 'PT422';
+END
+$$;
+COMMENT ON FUNCTION auth.expiry IS
+'When p_lifetime from now is over. Errors: PT422 null, under a second, or over p_longest.';
+
 CREATE OR REPLACE FUNCTION auth.start_session(
     p_user_id uuid,
     p_lifetime interval DEFAULT '30 days',
@@ -42,12 +56,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
     v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
-    v_expires_at timestamptz := now() + p_lifetime;
+    v_expires_at timestamptz := auth.expiry(p_lifetime, '1 year');
 BEGIN
-    -- Points in time are compared, not intervals, to which a year has 360 days.
-    IF v_expires_at IS NULL OR v_expires_at NOT BETWEEN now() + interval '1 second' AND now() + interval '1 year' THEN
-        RAISE EXCEPTION 'a session lasts between a second and a year' USING ERRCODE = 'PT422';
-    END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
     VALUES (
         p_user_id, sha256(convert_to(v_token, 'UTF8')), uuidv7(), v_expires_at, p_ip, left(p_user_agent, 400)
@@ -115,15 +125,21 @@ $$;
 COMMENT ON FUNCTION auth.find_session IS
 'The session of a token, locked, whether revoked or not. Errors: PT401 for one that is malformed, unknown or expired.';
 
-CREATE OR REPLACE FUNCTION auth.revoke_family(p_user_id uuid, p_family_id uuid) RETURNS void
+CREATE OR REPLACE FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND s.family_id = p_family_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    -- A rotation under way holds its old row until it commits the new one; the next pass sees that one too.
+    LOOP
+        UPDATE auth.sessions AS s SET revoked_at = now()
+        WHERE s.user_id = p_user_id AND (p_family_id IS NULL OR s.family_id = p_family_id)
+            AND (s.revoked_at IS NULL OR s.revoked_at > now());
+        EXIT WHEN NOT FOUND;
+    END LOOP;
 END
 $$;
-COMMENT ON FUNCTION auth.revoke_family IS 'Ends every session that descends from one sign-in.';
+COMMENT ON FUNCTION auth.revoke_sessions IS
+'Ends every session of a person, or those that descend from one sign-in, and what a concurrent rotation makes of them.';
 
 CREATE OR REPLACE FUNCTION auth.touch_session(token text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -147,7 +163,7 @@ DECLARE
     v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
 BEGIN
     IF v_session.revoked_at <= now() THEN
-        PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+        PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
         RETURN NULL;
     END IF;
     INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at, ip_address, user_agent)
@@ -173,7 +189,7 @@ AS $$
 DECLARE
     v_session auth.sessions := auth.find_session(token);
 BEGIN
-    PERFORM auth.revoke_family(v_session.user_id, v_session.family_id);
+    PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
 END
 $$;
 COMMENT ON FUNCTION auth.end_session IS
@@ -187,8 +203,7 @@ BEGIN
     IF p_user_id IS DISTINCT FROM auth.current_user_id() OR p_user_id IS NULL THEN
         RAISE EXCEPTION 'only one''s own sessions' USING ERRCODE = 'PT403';
     END IF;
-    UPDATE auth.sessions AS s SET revoked_at = now()
-    WHERE s.user_id = p_user_id AND (s.revoked_at IS NULL OR s.revoked_at > now());
+    PERFORM auth.revoke_sessions(p_user_id);
 END
 $$;
 COMMENT ON FUNCTION auth.end_all_sessions IS

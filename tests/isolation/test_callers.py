@@ -34,7 +34,11 @@ SOMEBODY_ELSES = {
         "SELECT pulsex.record_feedback(%s, (SELECT max(briefing_date) FROM pulsex.briefings), 1::smallint)",
         "42501",
     ),
-    "pulsex.todays_briefing": ("SELECT pulsex.todays_briefing(%s)", EMPTY),
+    "pulsex.todays_briefing": (
+        """SELECT pulsex.todays_briefing(%s, p_at => (SELECT max(briefing_date) + time '12:00' FROM pulsex.briefings)
+            AT TIME ZONE 'Europe/Lisbon')""",
+        EMPTY,
+    ),
     "pulsex.update_preferences": ("SELECT pulsex.update_preferences(%s, '{\"max_items\": 1}')", "PT404"),
 }
 FOR_A_PERSON = f"""

@@ -13,7 +13,7 @@ import pytest
 from tests import harness
 from tests.actors import Actor
 
-PEOPLE, READERS, DAYS = 5000, 400, 90
+PEOPLE, READERS, DAYS = 5000, 400, 80
 # People like Alice; some of them with her briefing of every day, some of those rated, and an inbox.
 LOAD = """
 SELECT ops.ensure_partitions(p_since => current_date - %(days)s);

@@ -22,9 +22,11 @@ RESET = "SELECT auth.reset_password(%s, %s, %s)"
 USE = "SELECT auth.use_session(%s)"
 
 
-def fail(sign_in: Actor, user_id: object, times: int = 12) -> None:
-    """Record failures one after the other; twelve lock the login for half an hour."""
+def fail(sign_in: Actor, dba: Actor, user_id: object, times: int = 12) -> None:
+    """Record failures, each when the lock of the one before is over; twelve lock the login for half an hour."""
     for _ in range(times):
+        unlock(dba)
+        unlock(dba, "auth.login_decoys")
         sign_in.rows(RECORD, user_id, False)
 
 
@@ -212,40 +214,45 @@ def test_a_person_without_a_password_gives_a_decoy(sign_in, dba, published):
     assert decoy.startswith("$argon2id$")
 
 
-def test_failures_lock_a_persons_login(sign_in, published):
+@pytest.mark.commits
+def test_failures_lock_a_persons_login(sign_in, published, dba):
     """After failures login_credential raises PT423, with the seconds left in DETAIL."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     diag = sign_in.throws_ok(CREDENTIAL, "PT423", published.email)
     assert 0 < int(diag.message_detail) <= 2048
 
 
-def test_failures_lock_an_unknown_login_as_well(sign_in):
+@pytest.mark.commits
+def test_failures_lock_an_unknown_login_as_well(sign_in, dba):
     """Guessing at an address that nobody has raises PT423 as for a person, and tells nothing."""
-    fail(sign_in, sign_in.rows(CREDENTIAL, NOBODYS_EMAIL)[0][0])
+    fail(sign_in, dba, sign_in.rows(CREDENTIAL, NOBODYS_EMAIL)[0][0])
     diag = sign_in.throws_ok(CREDENTIAL, "PT423", NOBODYS_EMAIL)
     assert 0 < int(diag.message_detail) <= 2048
 
 
-def test_failures_lock_no_other_login(sign_in, published):
+@pytest.mark.commits
+def test_failures_lock_no_other_login(sign_in, published, dba):
     """Alice's lock is hers alone."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     for email in ("bob@example.com", NOBODYS_EMAIL):
         sign_in.lives_ok(CREDENTIAL, email)
 
 
 @pytest.mark.commits
+@pytest.mark.commits
 def test_when_the_lock_is_over_the_credential_is_given_again(sign_in, dba, published):
     """A lock in the past refuses nobody, and is returned."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     unlock(dba)
     locks = dba.rows("SELECT locked_until FROM auth.passwords WHERE user_id = %s", published.user_id)
     sign_in.results_eq("SELECT locked_until FROM auth.login_credential(%s)", locks, published.email)
 
 
 @pytest.mark.commits
+@pytest.mark.commits
 def test_when_the_lock_is_over_the_decoy_is_given_again(sign_in, dba):
     """A decoy's lock ends as a person's does."""
-    fail(sign_in, sign_in.rows(CREDENTIAL, NOBODYS_EMAIL)[0][0])
+    fail(sign_in, dba, sign_in.rows(CREDENTIAL, NOBODYS_EMAIL)[0][0])
     unlock(dba, "auth.login_decoys")
     locks = dba.rows("SELECT locked_until FROM auth.login_decoys")
     sign_in.results_eq("SELECT locked_until FROM auth.login_credential(%s)", locks, NOBODYS_EMAIL)
@@ -256,11 +263,12 @@ NTH_FAILURES = pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2),
 
 @pytest.mark.commits
 @NTH_FAILURES
+@pytest.mark.commits
 def test_a_failure_locks_a_person_for_longer_than_the_last(sign_in, dba, published, failures, seconds):
     """The nth failure locks from the moment it is recorded, for lock_delay(n)."""
     dba.rows("UPDATE auth.passwords SET failed_attempts = %s", failures - 1)
     before = dba.value("SELECT clock_timestamp()")
-    fail(sign_in, published.user_id, times=1)
+    fail(sign_in, dba, published.user_id, times=1)
     lock = "SELECT failed_attempts, locked_until - %s BETWEEN %s AND clock_timestamp() FROM auth.passwords"
     delay = timedelta(seconds=seconds)
     dba.results_eq(f"{lock} WHERE user_id = %s", [(failures, True)], delay, before, published.user_id)
@@ -268,6 +276,7 @@ def test_a_failure_locks_a_person_for_longer_than_the_last(sign_in, dba, publish
 
 @pytest.mark.commits
 @NTH_FAILURES
+@pytest.mark.commits
 def test_a_failure_locks_a_decoy_just_as_long(sign_in, dba, failures, seconds):
     """The nth failure of nobody locks as the nth of a person does."""
     dba.rows(
@@ -276,15 +285,16 @@ def test_a_failure_locks_a_decoy_just_as_long(sign_in, dba, failures, seconds):
         failures - 1,
     )
     before = dba.value("SELECT clock_timestamp()")
-    fail(sign_in, NOBODY, times=1)
+    fail(sign_in, dba, NOBODY, times=1)
     lock = "SELECT failed_attempts, locked_until - %s BETWEEN %s AND clock_timestamp() FROM auth.login_decoys"
     dba.results_eq(lock, [(failures, True)], timedelta(seconds=seconds), before)
 
 
 @pytest.mark.commits
+@pytest.mark.commits
 def test_a_success_forgets_the_failures(sign_in, dba, published):
     """After the lock, a right password sets failures to none and lifts the lock."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     unlock(dba)
     sign_in.lives_ok(RECORD, published.user_id, True)
     passwords = "SELECT failed_attempts, locked_until FROM auth.passwords WHERE user_id = %s"
@@ -300,11 +310,41 @@ def test_a_success_without_failures_writes_nothing(sign_in, dba, published):
     dba.results_eq(row, before, published.user_id)
 
 
-def test_a_success_while_locked_is_refused(sign_in, published):
+@pytest.mark.commits
+def test_a_success_while_locked_is_refused(sign_in, published, dba):
     """Whoever guessed right while another's failure locked the login gets PT423, as if they had been wrong."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     diag = sign_in.throws_ok(RECORD, "PT423", published.user_id, True)
     assert 0 < int(diag.message_detail) <= 2048
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize("known", [True, False])
+def test_a_failure_while_locked_is_refused_as_well(sign_in, dba, published, known):
+    """A wrong guess sent at once with others ends as the right one does, counts for nothing, and so tells nothing."""
+    who = published.user_id if known else NOBODY
+    fail(sign_in, dba, who, times=3)
+    sign_in.throws_ok(RECORD, "PT423", who, False)
+    table = "auth.passwords WHERE user_id" if known else "auth.login_decoys WHERE decoy_id"
+    dba.results_eq(f"SELECT failed_attempts FROM {table} = %s", [(3,)], who)
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize("known", [True, False])
+def test_failures_of_a_day_ago_are_forgotten(sign_in, dba, published, known):
+    """After a day a failure is the first again, a person's as a decoy's."""
+    who = published.user_id if known else NOBODY
+    fail(sign_in, dba, who, times=5)
+    table, key = ("auth.passwords", "user_id") if known else ("auth.login_decoys", "decoy_id")
+    dba.rows(f"UPDATE {table} SET locked_until = now() - interval '25 hours'")
+    sign_in.rows(RECORD, who, False)
+    dba.results_eq(f"SELECT failed_attempts FROM {table} WHERE {key} = %s", [(1,)], who)
+
+
+@pytest.mark.parametrize("before", ["infinity", "tomorrow", None])
+def test_only_what_is_past_is_purged(worker, before):
+    """A time to come would purge what is alive."""
+    worker.throws_ok("SELECT auth.purge_expired(%s)", "PT422", before)
 
 
 @pytest.mark.parametrize("user_id", [NOBODY, None])
@@ -314,9 +354,10 @@ def test_nobody_succeeds_at_nothing(sign_in, user_id):
 
 
 @pytest.mark.commits
+@pytest.mark.commits
 def test_a_failure_of_no_id_is_recorded_nowhere(sign_in, dba):
     """A failure for null raises nothing and leaves no decoy."""
-    fail(sign_in, None, times=1)
+    fail(sign_in, dba, None, times=1)
     dba.is_empty("SELECT * FROM auth.login_decoys")
 
 
@@ -453,9 +494,10 @@ def test_a_reset_sets_the_new_hash(sign_in, published, token):
     sign_in.results_eq(CREDENTIAL, [(published.user_id, OTHER_HASH, None)], published.email)
 
 
-def test_a_reset_lifts_the_lock(sign_in, published, token):
+@pytest.mark.commits
+def test_a_reset_lifts_the_lock(sign_in, published, token, dba):
     """Who resets their password needn't wait for the guesser's lock to end."""
-    fail(sign_in, published.user_id)
+    fail(sign_in, dba, published.user_id)
     sign_in.results_eq(RESET, [(True,)], published.user_id, token, OTHER_HASH)
     sign_in.lives_ok(CREDENTIAL, published.email)
 

@@ -1,6 +1,7 @@
 """Deploying: whoever connects, as often as they like, all or nothing."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ import psycopg
 import pytest
 
 from pulsex import deploy, throwaway
+from pulsex.__main__ import main
 
 OWNERS = """
     SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
@@ -58,6 +60,30 @@ def test_a_database_owner_deploys_for_the_owner():
         assert query(url, DEFINERS) == [("pulsex_service",)]
         superusers_view = deploy.snapshot(urlsplit(admin)._replace(path="/managed").geturl())
     assert superusers_view == (deploy.DB / "schema.sql").read_text()
+
+
+def test_deploys_at_the_same_time_take_turns(server):
+    """Three who deploy to a new database at once all succeed."""
+    url = throwaway.create_database(server.url, "crowded")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(deploy.deploy, [url] * 3))
+    assert query(url, OWNERS) == [("pulsex_owner",)]
+    server.drop(url)
+
+
+def test_options_in_the_url_are_kept(server):
+    """A URL with session options of its own is deployed to as the owner all the same."""
+    url = throwaway.create_database(server.url, "optioned")
+    deploy.deploy(f"{url}?options=-c%20statement_timeout%3D60000")
+    assert query(url, OWNERS) == [("pulsex_owner",)]
+    server.drop(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://127.0.0.1:1/nowhere", "postgresql://nowhere.invalid/x"])
+def test_a_wrong_url_gets_one_sentence(url, capsys):
+    """What isn't a URL, or leads nowhere, is said, with exit code 1."""
+    assert main(["deploy", url]) == 1
+    assert capsys.readouterr().err.startswith("pulsex: There is no database to be had at this URL: ")
 
 
 def test_routines_are_replaced_all_or_none(deployed, release):

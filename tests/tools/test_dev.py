@@ -104,6 +104,8 @@ BAD = {
     "a lone surrogate": EXAMPLE.replace('"headline": "', '"headline": "\\ud800', 1).encode(),
     "a NUL": EXAMPLE.replace('"headline": "', '"headline": "\\u0000', 1).encode(),
     "not a number": b'{"sections": [], "n": NaN}',
+    "a number of 5000 digits": b'{"sections": [], "n": ' + b"1" * 5000 + b"}",
+    "an id of 201 characters": EXAMPLE.replace('"id": "', '"id": "' + "x" * 201, 1).encode(),
     "nested too deeply": b"[" * 100_000 + b"]" * 100_000,
     "too large once stored": b'{"sections": [], "n": [' + b"1," * 130_000 + b"1]}",
 }
