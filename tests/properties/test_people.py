@@ -39,8 +39,13 @@ def test_what_everybody_sees_equals_the_model(town: Town):
 
 
 def edited(function: str, old: str, new: str) -> str:
-    """Return a statement that replaces something in a function."""
-    return f"DO $do$BEGIN EXECUTE replace(pg_get_functiondef('{function}'::regproc), $${old}$$, $${new}$$); END$do$"
+    """Return a statement that replaces something in a function, and fails where it isn't there."""
+    return f"""DO $do$
+        DECLARE v_definition text := pg_get_functiondef('{function}'::regproc);
+        BEGIN
+            ASSERT strpos(v_definition, $${old}$$) > 0;
+            EXECUTE replace(v_definition, $${old}$$, $${new}$$);
+        END$do$"""
 
 
 FLAWS = {
@@ -49,7 +54,7 @@ FLAWS = {
     "everybody deletes every rating": "ALTER POLICY delete_own ON pulsex.briefing_feedback USING (true)",
     "everybody follows topics for everybody": "ALTER POLICY insert_own ON pulsex.user_topics WITH CHECK (true)",
     "an ended session goes on": edited("auth.use_session", "OR s.revoked_at > now()", "OR true"),
-    "a token that was reused ends nothing": edited("auth.rotate_session", "PERFORM auth.revoke_family", "-- "),
+    "a token that was reused ends nothing": edited("auth.rotate_session", "PERFORM auth.revoke_sessions", "-- "),
     "a locked login is open": edited("auth.login_credential", "PERFORM auth.refuse_locked(locked_until);", ""),
     "today is the server's": edited("pulsex.todays_briefing", "AT TIME ZONE u.time_zone", "AT TIME ZONE 'UTC'"),
 }
