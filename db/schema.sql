@@ -2538,12 +2538,12 @@ COMMENT ON INDEX pulsex.briefing_schedule_parked_date_idx IS 'ops.parked_briefin
 
 CREATE INDEX briefings_content_idx ON ONLY pulsex.briefings USING gin (content jsonb_path_ops);
 
-COMMENT ON INDEX pulsex.briefings_content_idx IS 'pulsex.find_briefings: content @> filter. jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it
-than the default operator class.';
+COMMENT ON INDEX pulsex.briefings_content_idx IS 'content @> filter over everybody, for operators: a person''s own pulsex.find_briefings goes by the primary key.
+jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it than the default operator class.';
 
 CREATE INDEX briefings_search_idx ON ONLY pulsex.briefings USING gin (search);
 
-COMMENT ON INDEX pulsex.briefings_search_idx IS 'pulsex.search_briefings: search @@ query.';
+COMMENT ON INDEX pulsex.briefings_search_idx IS 'search @@ query over everybody, for operators: a person''s own pulsex.search_briefings goes by the primary key.';
 
 CREATE INDEX engagement_events_occurred_at_idx ON ONLY pulsex.engagement_events USING brin (occurred_at);
 

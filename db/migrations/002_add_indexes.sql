@@ -11,10 +11,11 @@ SET LOCAL statement_timeout = '60s';
 
 CREATE INDEX briefings_content_idx ON pulsex.briefings USING gin (content jsonb_path_ops);
 COMMENT ON INDEX pulsex.briefings_content_idx IS
-'pulsex.find_briefings: content @> filter. jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it
-than the default operator class.';
+'content @> filter over everybody, for operators: a person''s own pulsex.find_briefings goes by the primary key.
+jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it than the default operator class.';
 CREATE INDEX briefings_search_idx ON pulsex.briefings USING gin (search);
-COMMENT ON INDEX pulsex.briefings_search_idx IS 'pulsex.search_briefings: search @@ query.';
+COMMENT ON INDEX pulsex.briefings_search_idx IS
+'search @@ query over everybody, for operators: a person''s own pulsex.search_briefings goes by the primary key.';
 
 CREATE INDEX briefing_feedback_briefing_date_idx ON pulsex.briefing_feedback (briefing_date);
 COMMENT ON INDEX pulsex.briefing_feedback_briefing_date_idx IS
