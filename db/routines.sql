@@ -5,7 +5,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL lock_timeout = '2s';
-GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
+GRANT CREATE ON SCHEMA auth, pulsex, ops, gdpr TO pulsex_service;
 
 \ir routines/identity.sql
 \ir routines/sessions.sql
@@ -18,9 +18,10 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops TO pulsex_service;
 \ir routines/partitions.sql
 \ir routines/maintenance.sql
 \ir routines/health.sql
+\ir gdpr_compliance.sql
 \ir routines/privileges.sql
 
-REVOKE CREATE ON SCHEMA auth, pulsex, ops FROM pulsex_service;
+REVOKE CREATE ON SCHEMA auth, pulsex, ops, gdpr FROM pulsex_service;
 
 -- What a database must have before its first request: partitions, zones, and a key to sign contexts with.
 SET LOCAL ROLE pulsex_service;

@@ -122,7 +122,8 @@ def factory(place: Path, on_initialized: Callable[[Throwaway], None] | None = No
 def fingerprint(db: Path = DB) -> str:
     """Return a short hash of everything in ``db`` that a deploy reads."""
     digest = hashlib.sha256()
-    for file in sorted([db / "roles.sql", db / "routines.sql", *db.glob("migrations/*"), *db.glob("routines/*")]):
+    code = [*db.glob("migrations/*"), *db.glob("routines/*"), *db.glob("gdpr/*")]
+    for file in sorted([db / "roles.sql", db / "routines.sql", db / "gdpr_compliance.sql", *code]):
         digest.update(f"{file.relative_to(db)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -81,6 +81,12 @@ COMMENT ON FUNCTION auth.refuse_locked IS
 'Errors: PT423 until p_locked_until has passed; DETAIL is the whole seconds left, as in Retry-After (RFC 9110,
 10.2.3).';
 
+CREATE OR REPLACE FUNCTION auth.decoy_id(p_email text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN encode(substr(sha256(convert_to('decoy:' || coalesce(p_email, ''), 'UTF8')), 1, 16), 'hex')::uuid;
+COMMENT ON FUNCTION auth.decoy_id IS
+'The id under which failures count for a normalised e-mail address that nobody has: a digest of it.';
+
 CREATE OR REPLACE FUNCTION auth.login_credential(p_email text)
 RETURNS TABLE (user_id uuid, password_hash text, locked_until timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
@@ -88,7 +94,7 @@ AS $$
 DECLARE
     v_email text := auth.normalize_email(p_email);
     v_digest bytea := sha256(convert_to('decoy:' || coalesce(v_email, ''), 'UTF8'));
-    v_decoy_id uuid := encode(substr(v_digest, 1, 16), 'hex')::uuid;
+    v_decoy_id uuid := auth.decoy_id(v_email);
 BEGIN
     -- Both sides of each coalesce are looked up for everybody: a known e-mail takes the path that an unknown one takes.
     SELECT

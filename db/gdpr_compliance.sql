@@ -1,0 +1,4 @@
+-- GDPR by construction: what of the database is personal, and what a person, the officer and the law can have done with
+-- it. Everything below is driven by the data map; nothing else lists tables.
+\ir gdpr/classification.sql
+\ir gdpr/data_map.sql
