@@ -2,3 +2,8 @@
 -- it. Everything below is driven by the data map; nothing else lists tables.
 \ir gdpr/classification.sql
 \ir gdpr/data_map.sql
+\ir gdpr/consents.sql
+\ir gdpr/requests.sql
+\ir gdpr/restriction.sql
+\ir gdpr/retention.sql
+\ir gdpr/reports.sql

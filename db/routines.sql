@@ -17,8 +17,8 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops, gdpr TO pulsex_service;
 \ir routines/engagement.sql
 \ir routines/partitions.sql
 \ir routines/maintenance.sql
-\ir routines/health.sql
 \ir gdpr_compliance.sql
+\ir routines/health.sql
 \ir routines/privileges.sql
 
 REVOKE CREATE ON SCHEMA auth, pulsex, ops, gdpr FROM pulsex_service;

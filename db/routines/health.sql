@@ -139,6 +139,12 @@ SELECT
     'briefings given up' AS name,
     count(*) = 0 AS ok,
     format('%s, the last for %s', count(*), max(g.briefing_date)) AS detail
-FROM ops.parked_briefings(1000) AS g;
+FROM ops.parked_briefings(1000) AS g
+UNION ALL
+SELECT
+    'requests overdue' AS name,
+    r.overdue = 0 AS ok,
+    format('%s of GDPR Art. 15 to 21, not answered in time', r.overdue) AS detail
+FROM ops.overdue_requests() AS r (overdue);
 COMMENT ON VIEW ops.health IS
 'One row for each check of the database: its name, whether it is ok, and what it found. Alert on NOT ok.';

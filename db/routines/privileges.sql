@@ -42,9 +42,19 @@ auth.current_user_id, auth.use_session, auth.touch_session, auth.rotate_session,
 auth.end_all_sessions, pulsex.search_briefings, pulsex.find_briefings TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
 pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered,
-ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance TO pulsex_worker;
+ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance, ops.overdue_requests,
+gdpr.apply_retention, gdpr.warn_inactive, gdpr.erase_inactive TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+gdpr.record_consent, gdpr.open_request, gdpr.visible_people, gdpr.consent_history TO pulsex_app, pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+gdpr.find_user, gdpr.extend_request, gdpr.complete_request, gdpr.list_open_requests, gdpr.restrict_user,
+gdpr.lift_restriction, gdpr.change_setting, gdpr.inactive_accounts, gdpr.count_user_data TO pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+gdpr.count_engagement_by_day, gdpr.count_ratings_by_month, gdpr.count_followers_by_topic TO pulsex_analyst;
 GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+gdpr.refuse_restricted TO pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
@@ -61,3 +71,6 @@ GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;
 GRANT SELECT ON ops.partition_health, ops.health TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 pulsex.is_briefing_content TO pulsex_service, pulsex_app;
+GRANT SELECT ON gdpr.current_consents TO pulsex_app, pulsex_privacy;
+GRANT SELECT ON gdpr.open_requests, gdpr.user_data_summary, gdpr.records_of_processing TO pulsex_privacy;
+GRANT SELECT ON gdpr.engagement_by_day, gdpr.ratings_by_month, gdpr.followers_by_topic TO pulsex_analyst;

@@ -1,0 +1,51 @@
+-- Restriction of processing (GDPR Art. 18). What a restriction means stands in migration 006: gdpr.refuse_restricted()
+-- lets nobody write a restricted person's rows but themself and their erasure. Routines that read for processing ask
+-- pulsex.require_unrestricted(), and those that work for everybody pass restricted people over.
+
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    UPDATE pulsex.users AS u SET status = p_to WHERE u.user_id = p_user_id AND u.status = p_from;
+    IF FOUND THEN
+        RETURN TRUE;
+    ELSIF EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p_user_id) THEN
+        RETURN FALSE;
+    END IF;
+    RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+END
+$$;
+COMMENT ON FUNCTION gdpr.set_status IS
+'Moves a person from one status to another; false, when they have another one already. Errors: PT404 no such user.';
+
+CREATE OR REPLACE FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    IF (char_length(btrim(p_reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a restriction has a reason, of at most 500 characters' USING ERRCODE = 'PT422';
+    END IF;
+    IF gdpr.set_status(p_user_id, 'active', 'restricted') THEN
+        PERFORM audit.record('restrict', p_user_id, jsonb_build_object('reason', p_reason));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.restrict_user IS
+'Stops the processing of a person''s data (GDPR Art. 18), from the next statement of anybody on: nothing is generated,
+handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased. The
+reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
+
+CREATE OR REPLACE FUNCTION gdpr.lift_restriction(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    IF gdpr.set_status(p_user_id, 'restricted', 'active') THEN
+        PERFORM audit.record('lift_restriction', p_user_id);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.lift_restriction IS
+'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out. Tell the person before
+(GDPR Art. 18(3)). Again changes nothing. Errors: PT404 no such user.';
