@@ -4,6 +4,7 @@
 
 SET LOCAL ROLE pulsex_owner;
 
+DELETE FROM gdpr.data_map;
 DELETE FROM gdpr.data_map_tables;
 
 -- Tables --------------------------------------------------------------------------------------------------------------

@@ -45,6 +45,15 @@ pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex
 ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+gdpr.export_user_data, gdpr.export_user_data_rows TO pulsex_privacy, pulsex_app;
+GRANT EXECUTE ON FUNCTION
+gdpr.find_personal_data, gdpr.erase_user, gdpr.place_hold, gdpr.release_hold, gdpr.export_erasure_ledger,
+gdpr.replay_erasures TO pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+gdpr.resume_erasures TO pulsex_privacy, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+gdpr.relations_to_scrub, gdpr.record_scrub, gdpr.unclassified_columns TO pulsex_privacy, pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
@@ -61,3 +70,6 @@ GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;
 GRANT SELECT ON ops.partition_health, ops.health TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 pulsex.is_briefing_content TO pulsex_service, pulsex_app;
+GRANT EXECUTE ON FUNCTION
+gdpr.retention_of TO pulsex_service;
+GRANT SELECT ON gdpr.personal_tables, gdpr.personal_relations TO pulsex_service;
