@@ -23,7 +23,7 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops, gdpr TO pulsex_service;
 
 REVOKE CREATE ON SCHEMA auth, pulsex, ops, gdpr FROM pulsex_service;
 
--- What a database must have before its first request: partitions, zones, and a key to sign contexts with.
+-- What a database must have before its first request: partitions, zones, keys, and a whole data map.
 SET LOCAL ROLE pulsex_service;
 DO $$
 BEGIN
@@ -31,6 +31,12 @@ BEGIN
     PERFORM ops.refresh_time_zones();
     IF NOT EXISTS (SELECT FROM auth.signing_key) THEN
         PERFORM auth.rotate_signing_key();
+    END IF;
+    IF NOT EXISTS (SELECT FROM gdpr.ledger_keys) THEN
+        PERFORM gdpr.rotate_ledger_key();
+    END IF;
+    IF EXISTS (SELECT FROM gdpr.unclassified_columns()) THEN
+        RAISE WARNING 'the data map is not whole: SELECT * FROM gdpr.unclassified_columns()';
     END IF;
 END
 $$;

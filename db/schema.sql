@@ -9,6 +9,12 @@ ALTER SCHEMA auth OWNER TO pulsex_owner;
 
 COMMENT ON SCHEMA auth IS 'Credentials, identities, sessions, one-time tokens, the signing key. Only its routines read it.';
 
+CREATE SCHEMA gdpr;
+
+ALTER SCHEMA gdpr OWNER TO pulsex_owner;
+
+COMMENT ON SCHEMA gdpr IS 'The data map, legal holds, the erasure ledger. For the data protection officer.';
+
 CREATE SCHEMA ops;
 
 ALTER SCHEMA ops OWNER TO pulsex_owner;
@@ -51,6 +57,14 @@ ALTER FUNCTION auth.current_user_id() OWNER TO pulsex_service;
 COMMENT ON FUNCTION auth.current_user_id() IS 'The user that auth.use_session() proved in this very transaction, or null. It trusts nothing but the signature:
 HMAC-SHA256 (RFC 2104) over the user id, the start of the transaction and the backend''s pid, under the current or the
 previous key. Never an error, whatever stands in pulsex.context.';
+
+CREATE FUNCTION auth.decoy_id(p_email text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (encode(substr(sha256(convert_to(('decoy:'::text || COALESCE(p_email, ''::text)), 'UTF8'::name)), 1, 16), 'hex'::text))::uuid;
+
+ALTER FUNCTION auth.decoy_id(p_email text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION auth.decoy_id(p_email text) IS 'The id under which failures count for a normalised e-mail address that nobody has: a digest of it.';
 
 CREATE FUNCTION auth.end_all_sessions(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -168,6 +182,24 @@ ALTER FUNCTION auth.find_user(p_email text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION auth.find_user(p_email text) IS 'Whose e-mail address this is, or null. To send a one-time token to; whoever asked for one must not learn the answer.';
 
+CREATE FUNCTION auth.hmac_pads(p_key bytea, OUT inner_pad bytea, OUT outer_pad bytea) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    inner_pad := convert_to(repeat('6', 64), 'UTF8');   -- ipad, 64 times 0x36
+    outer_pad := convert_to(repeat('\', 64), 'UTF8');   -- opad, 64 times 0x5C
+    FOR i IN 0..31 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(inner_pad, i) # get_byte(p_key, i));
+        outer_pad := set_byte(outer_pad, i, get_byte(outer_pad, i) # get_byte(p_key, i));
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION auth.hmac_pads(p_key bytea, OUT inner_pad bytea, OUT outer_pad bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION auth.hmac_pads(p_key bytea, OUT inner_pad bytea, OUT outer_pad bytea) IS 'A key of 32 bytes XOR ipad and opad, filled up to 64 bytes: what HMAC-SHA256 hashes first (RFC 2104).';
+
 CREATE FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_lifetime interval DEFAULT '01:00:00'::interval) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -212,7 +244,7 @@ CREATE FUNCTION auth.login_credential(p_email text) RETURNS TABLE(user_id uuid, 
 DECLARE
     v_email text := auth.normalize_email(p_email);
     v_digest bytea := sha256(convert_to('decoy:' || coalesce(v_email, ''), 'UTF8'));
-    v_decoy_id uuid := encode(substr(v_digest, 1, 16), 'hex')::uuid;
+    v_decoy_id uuid := auth.decoy_id(v_email);
 BEGIN
     -- Both sides of each coalesce are looked up for everybody: a known e-mail takes the path that an unknown one takes.
     SELECT
@@ -491,17 +523,9 @@ CREATE FUNCTION auth.rotate_signing_key() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-DECLARE
-    v_key bytea := auth.random_bytes();
-    v_inner_pad bytea := convert_to(repeat('6', 64), 'UTF8');   -- ipad, 64 times 0x36
-    v_outer_pad bytea := convert_to(repeat('\', 64), 'UTF8');   -- opad, 64 times 0x5C
 BEGIN
-    FOR i IN 0..31 LOOP
-        v_inner_pad := set_byte(v_inner_pad, i, get_byte(v_inner_pad, i) # get_byte(v_key, i));
-        v_outer_pad := set_byte(v_outer_pad, i, get_byte(v_outer_pad, i) # get_byte(v_key, i));
-    END LOOP;
     INSERT INTO auth.signing_key AS k (inner_pad, outer_pad, previous_inner_pad, previous_outer_pad)
-    VALUES (v_inner_pad, v_outer_pad, v_inner_pad, v_outer_pad)
+    SELECT p.inner_pad, p.outer_pad, p.inner_pad, p.outer_pad FROM auth.hmac_pads(auth.random_bytes()) AS p
     ON CONFLICT ON CONSTRAINT signing_key_pk DO UPDATE
     SET inner_pad = excluded.inner_pad, outer_pad = excluded.outer_pad,
         previous_inner_pad = k.inner_pad, previous_outer_pad = k.outer_pad, rotated_at = excluded.rotated_at;
@@ -590,6 +614,1046 @@ COMMENT ON FUNCTION auth.use_session(token text) IS 'Proves who this transaction
 until the transaction ends. Call it once, first in the transaction. Reads only, so it works on a standby. Returns the
 user''s id.
 Errors: PT401 for a token that is malformed, unknown, expired or revoked, without telling which.';
+
+CREATE TABLE gdpr.holds (
+    user_id uuid NOT NULL,
+    hold_id uuid DEFAULT uuidv7() NOT NULL,
+    category text NOT NULL,
+    reason text NOT NULL,
+    erasure_id uuid,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    held_until timestamp with time zone,
+    released_at timestamp with time zone,
+    CONSTRAINT holds_category_check CHECK ((category ~ '^[a-z]+(_[a-z]+)*$'::text)),
+    CONSTRAINT holds_held_until_check CHECK ((held_until > placed_at)),
+    CONSTRAINT holds_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
+);
+
+ALTER TABLE ONLY gdpr.holds FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.holds OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.holds IS 'Categories of a person''s data that must not be erased for now (GDPR Art. 17(3)(e): legal claims).';
+
+COMMENT ON COLUMN gdpr.holds.category IS 'As in gdpr.data_map_tables.';
+
+COMMENT ON COLUMN gdpr.holds.erasure_id IS 'The erasure that waits for this hold to end.';
+
+COMMENT ON COLUMN gdpr.holds.held_until IS 'When it ends by itself; null: when it is released.';
+
+CREATE FUNCTION gdpr.active_holds(p_user_id uuid) RETURNS SETOF gdpr.holds
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT h.* FROM gdpr.holds AS h
+    WHERE h.user_id = p_user_id AND h.released_at IS NULL AND (h.held_until IS NULL OR h.held_until > now());
+END
+$$;
+
+ALTER FUNCTION gdpr.active_holds(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.active_holds(p_user_id uuid) IS 'The legal holds on a person''s data that are neither released nor over.';
+
+CREATE FUNCTION gdpr.backup_horizon() RETURNS interval
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN nullif(current_setting('pulsex.backup_horizon', TRUE), '')::interval;
+EXCEPTION
+    WHEN data_exception THEN
+        RAISE EXCEPTION 'pulsex.backup_horizon is no interval' USING ERRCODE = 'PT422';
+END
+$$;
+
+ALTER FUNCTION gdpr.backup_horizon() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.backup_horizon() IS 'For how long backups and archived WAL are kept, by the setting pulsex.backup_horizon
+(ALTER DATABASE … SET pulsex.backup_horizon = ''35 days''); null: nobody has said. Errors: PT422 not an interval.';
+
+CREATE FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_plan record;
+    v_change text;
+    v_deleted jsonb;
+    v_count bigint;
+    v_rows jsonb := '{}';
+    v_held jsonb := '{}';
+    v_kept jsonb;
+    v_scrubbed text[] := '{}';
+    v_touched text[] := '{pg_statistic}';
+BEGIN
+    FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
+        v_count := 0;
+        IF v_plan.fate = 'held' THEN
+            EXECUTE format('SELECT count(*) FROM %s AS r WHERE %s', v_plan.relation, v_plan.found_by)
+            USING p_user_id INTO v_count;
+            v_held := v_held || jsonb_build_object(
+                v_plan.category, coalesce((v_held ->> v_plan.category)::bigint, 0) + v_count
+            );
+            CONTINUE;
+        ELSIF v_plan.fate = 'needed' THEN
+            SELECT string_agg(format('%I = %L', m.column_name, m.erased_value), ', ') INTO v_change
+            FROM gdpr.data_map AS m
+            WHERE format('%s.%s', m.schema_name, m.table_name) = v_plan.table_name AND m.erased_value IS NOT NULL;
+            IF v_change IS NOT NULL THEN
+                EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
+                USING p_user_id;
+            END IF;
+        ELSIF v_plan.erased_by IS NULL THEN
+            v_deleted := gdpr.delete_rows(p_user_id, v_plan.relation, v_plan.found_by);
+            SELECT coalesce(sum(d.value::bigint), 0) INTO v_count FROM jsonb_each_text(v_deleted) AS d;
+            v_touched := v_touched || array(SELECT jsonb_object_keys(v_deleted));
+            v_scrubbed := v_scrubbed || v_plan.table_name;
+        ELSE
+            v_scrubbed := v_scrubbed || v_plan.table_name;
+        END IF;
+        IF v_count > 0 THEN
+            v_rows := v_rows || jsonb_build_object(
+                v_plan.table_name, coalesce((v_rows ->> v_plan.table_name)::bigint, 0) + v_count
+            );
+        END IF;
+        -- The whole of what isn't partitioned, whether or not there were rows: older ones, deleted or changed long ago,
+        -- may still be in its file. And a partitioned table itself, for its statistics.
+        v_touched := v_touched || v_plan.relation::text;
+    END LOOP;
+
+    -- Last, since whoever was waited for may have written there until they let go.
+    FOR v_plan IN
+        SELECT DISTINCT p.erased_by, p.relation, p.table_name FROM gdpr.plan_erasure(p_user_id, p_categories) AS p
+        WHERE p.erased_by IS NOT NULL AND p.fate = 'erased'
+    LOOP
+        EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count
+        USING p_user_id, CASE WHEN p_categories IS NOT NULL OR v_held <> '{}' THEN v_scrubbed END;
+        v_rows := v_rows || jsonb_build_object(v_plan.table_name, v_count);
+        v_touched := v_touched || array(
+            SELECT t.relid::regclass::text FROM pg_partition_tree(v_plan.relation) AS t WHERE t.isleaf
+        );
+    END LOOP;
+
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object(
+            'hold', h.hold_id, 'category', h.category, 'until', h.held_until,
+            'rows', coalesce((v_held ->> h.category)::bigint, 0)
+        ) ORDER BY h.placed_at, h.hold_id
+    ), '[]') INTO v_kept
+    FROM gdpr.active_holds(p_user_id) AS h WHERE v_held ? h.category;
+    UPDATE gdpr.holds AS h
+    SET erasure_id = CASE WHEN v_kept @> jsonb_build_array(jsonb_build_object('hold', h.hold_id)) THEN p_erasure_id END
+    WHERE h.user_id = p_user_id AND (
+        h.erasure_id = p_erasure_id OR v_kept @> jsonb_build_array(jsonb_build_object('hold', h.hold_id))
+    );
+    IF p_categories IS NULL AND v_kept = '[]' THEN
+        -- With everything gone, what a part of it waited for has come too.
+        UPDATE gdpr.erasures AS e
+        SET completed_at = now(), certificate = e.certificate || '{"is_complete": true, "kept": []}'
+        WHERE e.erasure_id IN (SELECT o.erasure_id FROM gdpr.erasures_of(p_user_id) AS o WHERE o.completed_at IS NULL);
+    END IF;
+    RETURN jsonb_build_object(
+        'rows', v_rows, 'kept', v_kept,
+        'touched', (SELECT jsonb_agg(DISTINCT t.name) FROM unnest(v_touched) AS t (name))
+    );
+END
+$_$;
+
+ALTER FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) IS 'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from each
+table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
+
+CREATE FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    SET "IntervalStyle" TO 'iso_8601'
+    AS $$
+DECLARE
+    v_certificate jsonb;
+BEGIN
+    INSERT INTO gdpr.scrubs (erasure_id, relation)
+    SELECT p_erasure_id, jsonb_array_elements_text(p_result -> 'touched')
+    ON CONFLICT ON CONSTRAINT scrubs_pk DO UPDATE SET scrubbed_at = NULL;
+
+    UPDATE gdpr.erasures AS e
+    SET completed_at = CASE WHEN p_result -> 'kept' = '[]' THEN coalesce(e.completed_at, now()) END,
+        certificate = e.certificate
+            || jsonb_build_object(
+                'is_complete', p_result -> 'kept' = '[]',
+                'kept', p_result -> 'kept',
+                'rows', (
+                    SELECT coalesce(jsonb_object_agg(n.name, n.total), '{}') FROM (
+                        SELECT c.key AS name, sum(c.value::bigint) AS total FROM (
+                            SELECT * FROM jsonb_each_text(coalesce(e.certificate -> 'rows', '{}'))
+                            UNION ALL SELECT * FROM jsonb_each_text(p_result -> 'rows')
+                        ) AS c GROUP BY c.key
+                    ) AS n
+                ),
+                'files', jsonb_build_object('scrubbed_at', NULL, 'relations', (
+                    SELECT coalesce(jsonb_agg(s.relation ORDER BY s.relation), '[]') FROM gdpr.scrubs AS s
+                    WHERE s.erasure_id = e.erasure_id
+                )),
+                'wal', jsonb_build_object('written_until', pg_current_wal_insert_lsn()),
+                'backups', jsonb_build_object('horizon', gdpr.backup_horizon(), 'gone_by', now() + gdpr.backup_horizon())
+            )
+            || CASE
+                WHEN p_because IS NULL THEN '{}'
+                ELSE jsonb_build_object('continued', coalesce(e.certificate -> 'continued', '[]') || jsonb_build_array(
+                    jsonb_build_object('at', now(), 'because', p_because, 'rows', p_result -> 'rows')
+                ))
+            END
+    WHERE e.erasure_id = p_erasure_id
+    RETURNING e.certificate INTO v_certificate;
+    PERFORM gdpr.record_access('erase', NULL, jsonb_build_object('erasure_id', p_erasure_id, 'because', p_because));
+    RETURN v_certificate;
+END
+$$;
+
+ALTER FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) IS 'Writes what gdpr.carry_out() did into the erasure''s certificate, and returns it. p_because: why an erasure that there
+was already went on: again, release, hold ended, replay.';
+
+CREATE FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_erasure gdpr.erasures;
+    v_result jsonb;
+BEGIN
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
+    SELECT e.* INTO v_erasure FROM gdpr.erasures AS e WHERE e.erasure_id = p_erasure_id;
+    v_result := gdpr.carry_out(p_user_id, p_erasure_id, v_erasure.categories);
+    IF v_result -> 'rows' = '{}' AND v_result -> 'kept' = v_erasure.certificate -> 'kept' THEN
+        RETURN v_erasure.certificate;
+    END IF;
+    RETURN gdpr.certify(p_erasure_id, v_result, p_because);
+END
+$$;
+
+ALTER FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) IS 'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate, which
+is as it was where there was nothing left to do.';
+
+CREATE FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_deleted jsonb;
+BEGIN
+    EXECUTE format(
+        'WITH gone AS (DELETE FROM %s AS r WHERE %s RETURNING r.tableoid)
+         SELECT jsonb_object_agg(g.name, g.deleted)
+         FROM (SELECT tableoid::regclass::text AS name, count(*) AS deleted FROM gone GROUP BY tableoid) AS g',
+        p_relation, p_found_by
+    ) USING p_user_id INTO v_deleted;
+    RETURN coalesce(v_deleted, '{}');
+END
+$$;
+
+ALTER FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) IS 'Deletes a person''s rows from a table; returns how many from each partition, or from the table itself, by name.';
+
+CREATE FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO gdpr.erasure_ledger (subject_hash, erasure_id, key_id)
+    SELECT gdpr.hash_subject(p_user_id, k.inner_pad, k.outer_pad), p_erasure_id, k.key_id FROM gdpr.ledger_keys AS k
+    ON CONFLICT ON CONSTRAINT erasure_ledger_pk DO NOTHING;
+END
+$$;
+
+ALTER FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) IS 'Enters whose an erasure is, hashed under every key there is.';
+
+CREATE FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[] DEFAULT NULL::text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_erasure gdpr.erasures;
+    v_unknown text;
+    v_is_there boolean;
+BEGIN
+    IF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'an erasure has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
+    ELSIF p_categories = '{}' THEN
+        RAISE EXCEPTION 'there is no category to erase' USING ERRCODE = 'PT422';
+    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- A snapshot from before the lock wouldn't show what was written or held before it was had.
+        RAISE EXCEPTION 'an erasure is READ COMMITTED' USING ERRCODE = '25000';
+    END IF;
+    SELECT string_agg(coalesce(c.name, 'null'), ', ') INTO v_unknown FROM unnest(p_categories) AS c (name)
+    WHERE NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = c.name);
+    IF v_unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'no such category: %', v_unknown USING ERRCODE = 'PT422';
+    ELSIF p_categories IS NOT NULL AND EXISTS (
+        SELECT FROM gdpr.plan_erasure(p_user_id, p_categories) AS p WHERE p.relation = 'pulsex.users'::regclass
+    ) THEN
+        RAISE EXCEPTION 'everything refers to the profile: erase all' USING ERRCODE = 'PT422';
+    END IF;
+
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
+    v_is_there := FOUND;
+    SELECT e.* INTO v_erasure FROM gdpr.erasures_of(p_user_id) AS e WHERE e.categories IS NULL;
+    IF v_is_there AND v_erasure.erasure_id IS NOT NULL THEN
+        RETURN gdpr.continue_erasure(p_user_id, v_erasure.erasure_id, 'again');
+    ELSIF v_erasure.erasure_id IS NOT NULL THEN
+        RETURN v_erasure.certificate;
+    ELSIF NOT v_is_there THEN
+        RAISE EXCEPTION 'no such person' USING ERRCODE = 'PT404';
+    END IF;
+
+    INSERT INTO gdpr.erasures (categories, certificate) VALUES (p_categories, '{}')
+    RETURNING * INTO v_erasure;
+    UPDATE gdpr.erasures AS e SET certificate = jsonb_build_object(
+        'format_version', 1, 'erasure_id', v_erasure.erasure_id, 'erased_at', v_erasure.erased_at,
+        'reason', gdpr.leave_out_person(p_reason, p_user_id), 'categories', p_categories
+    ) WHERE e.erasure_id = v_erasure.erasure_id;
+    PERFORM gdpr.enter_erasure(p_user_id, v_erasure.erasure_id);
+    RETURN gdpr.certify(v_erasure.erasure_id, gdpr.carry_out(p_user_id, v_erasure.erasure_id, p_categories));
+END
+$$;
+
+ALTER FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) IS 'gdpr.erase_user(), for routines of the service that have checked who asks.';
+
+CREATE FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[] DEFAULT NULL::text[]) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.require_privacy();
+    RETURN gdpr.erase(p_user_id, p_reason, p_categories);
+END
+$$;
+
+ALTER FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) IS 'Erases a person, or p_categories of theirs and what refers to them, and returns the certificate: erasure_id; erased_at;
+reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table; kept, the legal
+holds that kept something; files.relations, to be rewritten by the scrub, and when that was done; wal.written_until, the
+position up to which the write-ahead log may still hold it; backups.gone_by, when the last backup that has it expires
+(null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are signed out at once, their
+queued notifications with them. No table holds totals of several people that would have to be corrected.
+Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes when the hold
+is released or ends.
+Errors: PT403 for anybody but pulsex_privacy; PT404 nobody has or had this id; PT422 no reason, or no such category, or
+the profile without the rest; 25000 not READ COMMITTED; 40P01 a deadlock with somebody who changes the same rows, and
+55P03: nothing has changed, call it again.';
+
+CREATE TABLE gdpr.erasures (
+    erasure_id uuid DEFAULT uuidv7() NOT NULL,
+    categories text[],
+    erased_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    certificate jsonb NOT NULL,
+    CONSTRAINT erasures_categories_check CHECK ((cardinality(categories) > 0)),
+    CONSTRAINT erasures_certificate_check CHECK ((jsonb_typeof(certificate) = 'object'::text))
+);
+
+ALTER TABLE ONLY gdpr.erasures FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.erasures OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.erasures IS 'What was erased when, without a word about whom: proof of having done it (GDPR Art. 5(2)). Belongs to no person.';
+
+COMMENT ON COLUMN gdpr.erasures.categories IS 'What was to be erased; null: everything.';
+
+COMMENT ON COLUMN gdpr.erasures.completed_at IS 'Null while a legal hold keeps some of it.';
+
+COMMENT ON COLUMN gdpr.erasures.certificate IS 'What gdpr.erase_user() returned, and what was added since.';
+
+CREATE FUNCTION gdpr.erasures_of(p_user_id uuid) RETURNS SETOF gdpr.erasures
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT e.* FROM gdpr.erasures AS e
+    WHERE e.erasure_id IN (
+        SELECT l.erasure_id FROM gdpr.ledger_keys AS k
+        INNER JOIN gdpr.erasure_ledger AS l ON l.subject_hash = gdpr.hash_subject(p_user_id, k.inner_pad, k.outer_pad)
+    );
+END
+$$;
+
+ALTER FUNCTION gdpr.erasures_of(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.erasures_of(p_user_id uuid) IS 'The erasures that an id is entered with, under any key there is.';
+
+CREATE FUNCTION gdpr.export_erasure_ledger() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    AS $$
+BEGIN
+    PERFORM gdpr.require_privacy();
+    RETURN jsonb_build_object('format_version', 1, 'exported_at', now(), 'erasures', (
+        SELECT coalesce(jsonb_agg(
+            jsonb_build_object(
+                'erasure_id', e.erasure_id, 'categories', e.categories, 'erased_at', e.erased_at,
+                'completed_at', e.completed_at, 'certificate', e.certificate, 'subject', (
+                    SELECT jsonb_object_agg(l.key_id, encode(l.subject_hash, 'hex')) FROM gdpr.erasure_ledger AS l
+                    WHERE l.erasure_id = e.erasure_id
+                )
+            ) ORDER BY e.erasure_id
+        ), '[]') FROM gdpr.erasures AS e
+    ));
+END
+$$;
+
+ALTER FUNCTION gdpr.export_erasure_ledger() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.export_erasure_ledger() IS 'The erasure ledger, to be kept apart from the database: each erasure with its certificate and, by key, the hash of whose
+it was. Without the keys, which are in the database alone, it tells nobody anything. Errors: PT403 for anybody but
+pulsex_privacy.';
+
+CREATE FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_pairs text;
+    v_order text;
+    v_found_by text;
+    v_label text;
+BEGIN
+    SELECT t.found_by, t.label INTO v_found_by, v_label FROM gdpr.data_map_tables AS t
+    WHERE t.schema_name = p_schema AND t.table_name = p_table;
+    SELECT string_agg(
+        format('%L, %s', m.label, coalesce(m.exported_as, format('r.%I', m.column_name))), ', ' ORDER BY a.attnum
+    ) INTO v_pairs
+    FROM gdpr.data_map AS m
+    INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p_relation AND a.attname = m.column_name
+    WHERE m.schema_name = p_schema AND m.table_name = p_table AND m.not_exported_because IS NULL AND NOT m.is_secret;
+    -- By primary key, text by its bytes, so that the order is the same on every server.
+    SELECT string_agg(
+        format('r.%I', a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', ' ORDER BY k.place
+    ) INTO v_order
+    FROM pg_catalog.pg_index AS i
+    CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
+    INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    WHERE i.indrelid = p_relation AND i.indisprimary;
+    RETURN format(
+        'SELECT jsonb_build_object(''record'', %L%s) AS record, row_number() OVER (ORDER BY %s) AS number
+         FROM %s AS r WHERE %s',
+        v_label, ', ' || v_pairs, coalesce(v_order, 'r'), p_relation, v_found_by
+    );
+END
+$$;
+
+ALTER FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) IS 'The query, $1 a person''s id, that gives their rows of a relation as records in the person''s words, numbered by primary
+key. p_relation: the table that p_schema and p_table name in the data map, or a partition detached from it.';
+
+CREATE FUNCTION gdpr.export_rows(p_user_id uuid) RETURNS TABLE(category text, ordinal bigint, record jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    SET "IntervalStyle" TO 'iso_8601'
+    AS $_$
+DECLARE
+    v_relation record;
+    v_category text;
+    v_before bigint;
+    v_count bigint;
+BEGIN
+    FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at LOOP
+        v_before := CASE WHEN v_relation.category = v_category THEN v_before + v_count ELSE 0 END;
+        v_category := v_relation.category;
+        RETURN QUERY EXECUTE format(
+            'SELECT %L, $2 + q.number, q.record FROM (%s) AS q ORDER BY q.number', v_category,
+            gdpr.export_query(v_relation.schema_name, v_relation.table_name, v_relation.relation)
+        ) USING p_user_id, v_before;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+    END LOOP;
+END
+$_$;
+
+ALTER FUNCTION gdpr.export_rows(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.export_rows(p_user_id uuid) IS 'Every record of a person, for gdpr.export_user_data() and gdpr.export_user_data_rows(), which check who asks.';
+
+CREATE FUNCTION gdpr.export_user_data(p_user_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    SET "IntervalStyle" TO 'iso_8601'
+    AS $$
+DECLARE
+    v_categories jsonb;
+BEGIN
+    PERFORM gdpr.require_self_or_privacy(p_user_id);
+    PERFORM gdpr.require_person(p_user_id);
+    PERFORM gdpr.record_access('export', p_user_id, '{"form": "document"}');
+
+    WITH records AS (
+        SELECT r.category, jsonb_agg(r.record ORDER BY r.ordinal) AS records
+        FROM gdpr.export_rows(p_user_id) AS r GROUP BY r.category
+    ),
+    kept AS (
+        SELECT t.category, min(t.place) AS place, jsonb_agg(
+            jsonb_build_object(
+                'record', t.label, 'period', gdpr.retention_of(t.schema_name, t.table_name), 'from', (
+                    SELECT m.label FROM gdpr.data_map AS m
+                    WHERE m.schema_name = t.schema_name AND m.table_name = t.table_name
+                        AND m.column_name = t.retention_from
+                )
+            ) ORDER BY t.place
+        ) AS retention
+        FROM gdpr.data_map_tables AS t WHERE t.category IS NOT NULL GROUP BY t.category
+    ),
+    told AS (
+        SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes, jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases,
+            jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
+        FROM gdpr.data_map AS m WHERE m.category IS NOT NULL GROUP BY m.category
+    )
+    SELECT jsonb_agg(
+        jsonb_build_object(
+            'category', k.category, 'purposes', t.purposes, 'lawful_bases', t.lawful_bases,
+            'recipients', t.recipients, 'sources', t.sources, 'retention', k.retention,
+            'records', coalesce(r.records, '[]')
+        ) ORDER BY k.place
+    ) INTO v_categories
+    FROM kept AS k INNER JOIN told AS t ON t.category = k.category LEFT JOIN records AS r ON r.category = k.category;
+
+    RETURN jsonb_build_object(
+        'format_version', 1, 'generated_at', now(), 'subject', jsonb_build_object('id', p_user_id),
+        'categories', v_categories
+    );
+END
+$$;
+
+ALTER FUNCTION gdpr.export_user_data(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.export_user_data(p_user_id uuid) IS 'Everything there is of a person as one document (GDPR Art. 15 and 20), in the shape of examples/export.schema.json: for
+each category its purposes, lawful bases, recipients, sources and retention (an ISO 8601 duration; null: while there is
+an account), and its records with keys in the person''s words. Secrets, and what only repeats other values, are left
+out; the data map says why. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit
+log remembers it.
+Errors: PT403 somebody else''s; PT404 no such person; 54000 more than a jsonb value holds (256 MB):
+gdpr.export_user_data_rows().';
+
+CREATE FUNCTION gdpr.export_user_data_rows(p_user_id uuid) RETURNS TABLE(category text, ordinal bigint, record jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.require_self_or_privacy(p_user_id);
+    PERFORM gdpr.require_person(p_user_id);
+    PERFORM gdpr.record_access('export', p_user_id, '{"form": "rows"}');
+    RETURN QUERY SELECT r.category, r.ordinal, r.record FROM gdpr.export_rows(p_user_id) AS r;
+END
+$$;
+
+ALTER FUNCTION gdpr.export_user_data_rows(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) IS 'A person''s data, one record a row, in the order of the document: category, ordinal within it from 1, and the record with
+keys in their words, times in ISO 8601 with their offset. For large accounts: read it through a cursor. The rows are
+collected on the server, beyond work_mem in a temporary file that goes with the cursor, so a client holds no more than
+it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log remembers it.
+Errors: PT403 somebody else''s; PT404 no such person.';
+
+CREATE FUNCTION gdpr.find_personal_data(p_user_id uuid) RETURNS TABLE(relation text, category text, row_count bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_relation record;
+BEGIN
+    PERFORM gdpr.require_privacy();
+    PERFORM gdpr.record_access('read', p_user_id, '{"form": "find_personal_data"}');
+    FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT r.tableoid::regclass::text, %L, count(*) FROM %s AS r WHERE %s GROUP BY r.tableoid ORDER BY 1',
+            v_relation.category, v_relation.relation::regclass, v_relation.found_by
+        ) USING p_user_id;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION gdpr.find_personal_data(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.find_personal_data(p_user_id uuid) IS 'Where there are rows of a person, whether or not the person is there any more: relation (a partition by its own name,
+detached ones too), category, how many. No row: nothing is left. The audit log remembers it. Errors: PT403 for anybody
+but pulsex_privacy.';
+
+CREATE FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN sha256((p_outer_pad || sha256((p_inner_pad || uuid_send(p_user_id)))));
+
+ALTER FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) IS 'HMAC-SHA256 (RFC 2104) of an id under a key, whose pads these are.';
+
+CREATE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    -- Inside a definer routine current_user is its owner; the setting role still is what the caller became, if anything.
+    v_role text := nullif(current_setting('role'), 'none');
+BEGIN
+    RETURN pg_has_role(coalesce(v_role, session_user), 'pulsex_privacy', 'USAGE');
+END
+$$;
+
+ALTER FUNCTION gdpr.is_privacy_officer() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.is_privacy_officer() IS 'Whether the caller of a definer routine acts as pulsex_privacy, having logged in so or by SET ROLE; a superuser may do
+anything anyway.';
+
+CREATE FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_name text;
+    v_text text := p_text;
+BEGIN
+    FOR v_name IN
+        SELECT i.subject FROM auth.identities AS i WHERE i.user_id = p_user_id
+        UNION ALL SELECT u.display_name FROM pulsex.users AS u WHERE u.user_id = p_user_id
+        UNION ALL SELECT p_user_id::text
+    LOOP
+        v_text := regexp_replace(
+            v_text, '(?<!\w)' || regexp_replace(v_name, '([^[:alnum:][:space:]])', '\\\1', 'g') || '(?!\w)', '…', 'gi'
+        );
+    END LOOP;
+    RETURN v_text;
+END
+$$;
+
+ALTER FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) IS 'A text with the person''s id, name, e-mail address and other sign-in names, as whole words, replaced by an ellipsis.';
+
+CREATE FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_hold_id uuid;
+BEGIN
+    PERFORM gdpr.require_privacy();
+    IF NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = p_category) THEN
+        RAISE EXCEPTION 'no such category: %', coalesce(p_category, 'null') USING ERRCODE = 'PT422';
+    ELSIF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
+        RAISE EXCEPTION 'a hold has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
+    ELSIF p_until <= now() THEN
+        RAISE EXCEPTION 'a hold ends in the future' USING ERRCODE = 'PT422';
+    END IF;
+    PERFORM gdpr.require_person(p_user_id);
+    INSERT INTO gdpr.holds (user_id, category, reason, held_until) VALUES (p_user_id, p_category, p_reason, p_until)
+    RETURNING hold_id INTO v_hold_id;
+    RETURN v_hold_id;
+END
+$$;
+
+ALTER FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) IS 'Keeps a category of a person''s data, and the rows that it refers to, from being erased, until p_until or, null, until
+gdpr.release_hold(); returns the hold''s id. An erasure that has been had is not undone.
+Errors: PT403 for anybody but pulsex_privacy; PT404 no such person; PT422 no such category, no reason of 1 to 500
+characters, or p_until is past.';
+
+CREATE FUNCTION gdpr.plan_erasure(p_user_id uuid, p_categories text[]) RETURNS TABLE(relation regclass, table_name text, category text, found_by text, erased_by text, fate text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE tables AS MATERIALIZED (
+        SELECT t.* FROM gdpr.personal_relations AS t
+    ),
+    held AS MATERIALIZED (
+        SELECT t.mapped_relation FROM tables AS t INNER JOIN gdpr.active_holds(p_user_id) AS h ON h.category = t.category
+        UNION
+        SELECT 'gdpr.holds'::regclass::oid FROM gdpr.active_holds(p_user_id)
+    ),
+    kept (mapped_relation) AS (
+        SELECT h.mapped_relation FROM held AS h
+        UNION
+        SELECT parent FROM kept AS k INNER JOIN tables AS t ON t.mapped_relation = k.mapped_relation
+        CROSS JOIN unnest(t.parents) AS parent
+    ),
+    wanted (mapped_relation) AS (
+        SELECT t.mapped_relation FROM tables AS t WHERE p_categories IS NULL OR t.category = ANY (p_categories)
+        UNION
+        SELECT t.mapped_relation FROM wanted AS w INNER JOIN tables AS t ON w.mapped_relation = ANY (t.parents)
+    )
+    SELECT
+        t.relation::regclass, format('%s.%s', t.schema_name, t.table_name), t.category, t.found_by, t.erased_by,
+        CASE
+            WHEN t.mapped_relation IN (SELECT h.mapped_relation FROM held AS h) THEN 'held'
+            WHEN t.mapped_relation IN (SELECT k.mapped_relation FROM kept AS k) THEN 'needed'
+            ELSE 'erased'
+        END
+    FROM tables AS t
+    WHERE t.mapped_relation IN (SELECT w.mapped_relation FROM wanted AS w)
+    ORDER BY t.is_erased_first DESC, t.depth DESC, t.place, t.starts_at;
+END
+$$;
+
+ALTER FUNCTION gdpr.plan_erasure(p_user_id uuid, p_categories text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.plan_erasure(p_user_id uuid, p_categories text[]) IS 'What becomes of each relation in which a person has rows, in the order to do it: erased; held, of a category under a
+legal hold; needed, since held rows refer to it. p_categories: null for all; what refers to rows of a category goes with
+them. Holds themselves are held while there is one.';
+
+CREATE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    v_whose uuid := coalesce(
+        (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
+    );
+BEGIN
+    -- Migration 004 brings the audit log.
+    IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
+        EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
+    END IF;
+END
+$_$;
+
+ALTER FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes to the audit log that somebody''s data were exported, read or erased: under their id while they are there, under
+nobody''s otherwise.';
+
+CREATE FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET "TimeZone" TO 'UTC'
+    AS $$
+DECLARE
+    v_scrubbed bigint;
+BEGIN
+    UPDATE gdpr.scrubs AS s SET scrubbed_at = clock_timestamp()
+    WHERE s.relation = p_relation AND s.scrubbed_at IS NULL AND (p_erasures IS NULL OR s.erasure_id = ANY (p_erasures));
+    GET DIAGNOSTICS v_scrubbed = ROW_COUNT;
+    UPDATE gdpr.erasures AS e
+    SET certificate = jsonb_set(e.certificate, '{files,scrubbed_at}', to_jsonb(clock_timestamp()))
+    WHERE e.erasure_id IN (SELECT s.erasure_id FROM gdpr.scrubs AS s WHERE s.relation = p_relation)
+        AND e.certificate #> '{files,scrubbed_at}' = 'null'
+        AND NOT EXISTS (
+            SELECT FROM gdpr.scrubs AS s
+            WHERE s.erasure_id = e.erasure_id AND s.scrubbed_at IS NULL AND to_regclass(s.relation) IS NOT NULL
+        );
+    RETURN v_scrubbed;
+END
+$$;
+
+ALTER FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) IS 'Records that a relation''s file was rewritten, for p_erasures, those that gdpr.relations_to_scrub() named before the
+rewriting began (null: all that are due); returns for how many. The certificate of an erasure with nothing left to scrub
+says when that was.';
+
+CREATE FUNCTION gdpr.relations_to_scrub() RETURNS TABLE(relation text, kind text, due_since timestamp with time zone, erasures uuid[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        s.relation,
+        CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN s.relation = 'pg_statistic' THEN 'statistics' ELSE 'table' END,
+        min(e.erased_at), array_agg(s.erasure_id)
+    FROM gdpr.scrubs AS s
+    INNER JOIN gdpr.erasures AS e ON e.erasure_id = s.erasure_id
+    INNER JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(s.relation)
+    WHERE s.scrubbed_at IS NULL
+    GROUP BY s.relation, c.relkind
+    -- Statistics hold values of rows: they are made anew with each table, and what they were goes last.
+    ORDER BY s.relation = 'pg_statistic', c.relkind = 'p', s.relation;
+END
+$$;
+
+ALTER FUNCTION gdpr.relations_to_scrub() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.relations_to_scrub() IS 'The relations in whose files there may still be something of somebody erased, in the order to scrub them: relation,
+schema-qualified and quoted; kind: table, to be rewritten and analysed; partitioned, which has only statistics of its
+own; statistics, pg_statistic itself. due_since: the oldest erasure; erasures: which ones, to be told to
+gdpr.record_scrub(). What has been dropped is due no more.';
+
+CREATE FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_erasure_id uuid;
+BEGIN
+    PERFORM gdpr.require_privacy();
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
+    UPDATE gdpr.holds AS h SET released_at = now()
+    WHERE h.user_id = p_user_id AND h.hold_id = p_hold_id AND h.released_at IS NULL
+    RETURNING h.erasure_id INTO v_erasure_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such hold' USING ERRCODE = 'PT404';
+    ELSIF v_erasure_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN gdpr.continue_erasure(p_user_id, v_erasure_id, 'release');
+END
+$$;
+
+ALTER FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) IS 'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing is
+erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
+
+CREATE FUNCTION gdpr.replay_erasures(p_ledger jsonb) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_entry record;
+    v_user_id uuid;
+BEGIN
+    PERFORM gdpr.require_privacy();
+    IF p_ledger -> 'format_version' IS DISTINCT FROM '1' OR jsonb_typeof(p_ledger -> 'erasures') IS DISTINCT FROM 'array'
+    THEN
+        RAISE EXCEPTION 'not an erasure ledger' USING ERRCODE = 'PT422';
+    END IF;
+    FOR v_entry IN
+        SELECT r.*, known.erasure_id IS NULL AS is_new, array(
+            SELECT decode(h.value, 'hex') FROM jsonb_each_text(r.subject) AS h
+            INNER JOIN gdpr.ledger_keys AS k ON k.key_id = h.key::uuid
+        ) AS hashes
+        FROM jsonb_to_recordset(p_ledger -> 'erasures') AS r (
+            erasure_id uuid, categories text[], erased_at timestamptz, completed_at timestamptz, certificate jsonb,
+            subject jsonb
+        )
+        LEFT JOIN gdpr.erasures AS known ON known.erasure_id = r.erasure_id
+        ORDER BY r.erased_at, r.erasure_id
+    LOOP
+        IF v_entry.is_new AND v_entry.hashes = '{}' THEN
+            RAISE EXCEPTION 'erasure % is entered under keys that this database does not have', v_entry.erasure_id
+            USING ERRCODE = 'PT409',
+                HINT = 'The backup is of another database, or older than any key that the ledger''s still had.';
+        END IF;
+        IF v_entry.is_new THEN
+            INSERT INTO gdpr.erasures (erasure_id, categories, erased_at, completed_at, certificate)
+            VALUES (
+                v_entry.erasure_id, v_entry.categories, v_entry.erased_at, v_entry.completed_at, v_entry.certificate
+            );
+            INSERT INTO gdpr.erasure_ledger (subject_hash, erasure_id, key_id)
+            SELECT decode(h.value, 'hex'), v_entry.erasure_id, h.key::uuid
+            FROM jsonb_each_text(v_entry.subject) AS h;
+        END IF;
+        -- A part that was erased before the backup is not erased again: what is there of it now is of a later day.
+        CONTINUE WHEN NOT v_entry.is_new AND v_entry.categories IS NOT NULL;
+
+        SELECT u.user_id INTO v_user_id FROM pulsex.users AS u CROSS JOIN gdpr.ledger_keys AS k
+        WHERE gdpr.hash_subject(u.user_id, k.inner_pad, k.outer_pad) = ANY (v_entry.hashes) LIMIT 1;
+        CONTINUE WHEN v_user_id IS NULL;
+        -- What a hold kept then stays held, though the hold is younger than the backup.
+        INSERT INTO gdpr.holds (user_id, hold_id, category, reason, held_until)
+        SELECT v_user_id, h.hold, h.category, 'held when the erasure was replayed', h.until
+        FROM jsonb_to_recordset(v_entry.certificate -> 'kept') AS h (hold uuid, category text, until timestamptz)
+        WHERE h.until IS NULL OR h.until > now()
+        ON CONFLICT ON CONSTRAINT holds_pk DO NOTHING;
+        PERFORM gdpr.enter_erasure(v_user_id, v_entry.erasure_id);
+        RETURN NEXT gdpr.continue_erasure(v_user_id, v_entry.erasure_id, 'replay');
+    END LOOP;
+EXCEPTION
+    WHEN data_exception OR not_null_violation OR check_violation THEN
+        RAISE EXCEPTION 'not an erasure ledger: %', sqlerrm USING ERRCODE = 'PT422';
+END
+$$;
+
+ALTER FUNCTION gdpr.replay_erasures(p_ledger jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) IS 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing, and
+returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again. What is
+done is not done twice. Run it before anybody is let in.
+Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger.';
+
+CREATE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such person' USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.require_person(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.require_person(p_user_id uuid) IS 'Makes sure that the person is there and is not erased before this transaction ends: whatever it writes about them, an
+erasure waits for and finds. Errors: PT404 nobody has this id, or not any more.';
+
+CREATE FUNCTION gdpr.require_privacy() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF NOT gdpr.is_privacy_officer() THEN
+        RAISE EXCEPTION 'only for the data protection officer' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.require_privacy() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.require_privacy() IS 'Errors: PT403 unless the caller acts as pulsex_privacy.';
+
+CREATE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF gdpr.is_privacy_officer() THEN
+        RETURN;
+    ELSIF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
+        RAISE EXCEPTION 'only one''s own data' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) IS 'Errors: PT403 unless the caller acts as pulsex_privacy, or in a session of p_user_id.';
+
+CREATE FUNCTION gdpr.resume_erasures() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_hold record;
+    v_resumed bigint := 0;
+BEGIN
+    FOR v_hold IN
+        SELECT DISTINCT h.user_id, h.erasure_id FROM gdpr.holds AS h
+        WHERE h.erasure_id IS NOT NULL AND (h.released_at <= now() OR h.held_until <= now())
+    LOOP
+        PERFORM gdpr.continue_erasure(v_hold.user_id, v_hold.erasure_id, 'hold ended');
+        v_resumed := v_resumed + 1;
+    END LOOP;
+    RETURN v_resumed;
+END
+$$;
+
+ALTER FUNCTION gdpr.resume_erasures() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.resume_erasures() IS 'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.';
+
+CREATE FUNCTION gdpr.retention_of(p_schema text, p_table text) RETURNS interval
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_retention interval;
+BEGIN
+    SELECT m.retention INTO v_retention FROM gdpr.data_map_tables AS m
+    WHERE m.schema_name = p_schema AND m.table_name = p_table;
+    IF v_retention IS NULL THEN
+        SELECT min(r.retention) INTO v_retention FROM ops.partitioned_tables AS r
+        WHERE to_regclass(format('%I.%I', r.schema_name, r.table_name)) IN (
+            SELECT to_regclass(format('%I.%I', p_schema, p_table))
+            UNION ALL
+            SELECT f.confrelid FROM pg_catalog.pg_constraint AS f
+            WHERE f.conrelid = to_regclass(format('%I.%I', p_schema, p_table)) AND f.contype = 'f' AND f.confdeltype = 'c'
+        );
+    END IF;
+    RETURN v_retention;
+END
+$$;
+
+ALTER FUNCTION gdpr.retention_of(p_schema text, p_table text) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION gdpr.retention_of(p_schema text, p_table text) IS 'How long a row of a table is kept: as the data map says; else as ops.partitioned_tables says now, of the table or of
+the one that it is deleted with. Null: while there is an account.';
+
+CREATE FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_key_id uuid;
+BEGIN
+    INSERT INTO gdpr.ledger_keys (inner_pad, outer_pad)
+    SELECT p.inner_pad, p.outer_pad FROM auth.hmac_pads(auth.random_bytes()) AS p
+    RETURNING key_id INTO v_key_id;
+    DELETE FROM gdpr.ledger_keys AS k WHERE k.created_at < p_forget_before;
+    RETURN v_key_id;
+END
+$$;
+
+ALTER FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) IS 'Makes a key, under which erasures are entered from now on beside those there are, and forgets those made before
+p_forget_before; returns the new one''s id. A backup from a time when only forgotten keys existed can''t be told who was
+erased since, so forget none younger than the oldest backup. For operators: no application role may call it.';
+
+CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH existing AS (
+        SELECT n.nspname::text AS s, c.relname::text AS t, a.attname::text AS c
+        FROM pg_catalog.pg_class AS c
+        INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        -- Every schema but the server's own; a partition, attached or not, is classified with its table.
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'm', 'f')
+            AND NOT c.relispartition
+            AND NOT EXISTS (SELECT FROM ops.partitions AS p WHERE p.relation = c.oid)
+    ),
+    mapped AS (
+        SELECT m.schema_name AS s, m.table_name AS t, m.column_name AS c FROM gdpr.data_map AS m
+    )
+    SELECT e.s, e.t, e.c, 'is not in the data map' FROM existing AS e
+    WHERE NOT EXISTS (SELECT FROM mapped AS m WHERE (m.s, m.t, m.c) = (e.s, e.t, e.c))
+    UNION ALL
+    SELECT m.s, m.t, m.c, 'is in the data map alone' FROM mapped AS m
+    WHERE NOT EXISTS (SELECT FROM existing AS e WHERE (e.s, e.t, e.c) = (m.s, m.t, m.c))
+    UNION ALL
+    SELECT d.schema_name, d.table_name, NULL, 'has no column in the data map' FROM gdpr.data_map_tables AS d
+    WHERE NOT EXISTS (SELECT FROM mapped AS m WHERE (m.s, m.t) = (d.schema_name, d.table_name))
+    UNION ALL
+    SELECT m.schema_name, m.table_name, m.column_name, 'is personal in one list and not in the other'
+    FROM gdpr.data_map AS m INNER JOIN gdpr.data_map_tables AS d USING (schema_name, table_name)
+    WHERE m.category IS DISTINCT FROM d.category
+    UNION ALL
+    SELECT d.schema_name, d.table_name, 'user_id', 'names a person in a table that is about nobody'
+    FROM gdpr.data_map_tables AS d INNER JOIN mapped AS m ON (m.s, m.t, m.c) = (d.schema_name, d.table_name, 'user_id')
+    WHERE d.category IS NULL
+    UNION ALL
+    SELECT m.schema_name, m.table_name, m.column_name, 'outlives the person without a routine that sees to it'
+    FROM gdpr.data_map AS m INNER JOIN gdpr.data_map_tables AS d USING (schema_name, table_name)
+    WHERE m.category IS NOT NULL AND m.erasure <> 'delete' AND d.erased_by IS NULL
+    ORDER BY 1, 2, 3, 4;
+END
+$$;
+
+ALTER FUNCTION gdpr.unclassified_columns() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.unclassified_columns() IS 'Every column of the database that the data map doesn''t know, every one it knows and that isn''t there, and what
+contradicts itself in it. No row: the map is the territory. For the build, and for monitoring after a deploy.';
 
 CREATE FUNCTION ops.delete_expired_feedback(p_limit integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -764,10 +1828,14 @@ BEGIN
         'CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL);
          ALTER TABLE %1$I.%2$I ENABLE ROW LEVEL SECURITY;
          ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
+         GRANT SELECT, DELETE ON %1$I.%2$I TO pulsex_service;
+         CREATE POLICY service_all ON %1$I.%2$I TO pulsex_service USING (true) WITH CHECK (true);
+         COMMENT ON POLICY service_all ON %1$I.%2$I IS %6$L;
          ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'),
+        'Backups read partitions by name, and erasure reaches one that is detached.'
     );
     RETURN v_name;
 END
@@ -777,7 +1845,8 @@ ALTER FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_
 
 COMMENT ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'Makes the earliest partition that a registered table lacks between the month of p_since and p_months_ahead (null: as
 many as the registry says) after this one, and returns its name; null when there is none to make. It is built apart,
-with row level security forced and no grants, and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it is
+detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
 (https://www.postgresql.org/docs/18/ddl-partitioning.html), but its foreign keys'' other tables SHARE ROW EXCLUSIVE.
 Errors: PT422 an argument out of bounds; 42P07 a table of its name is there, detached; 55P03.';
 
@@ -826,10 +1895,15 @@ CREATE FUNCTION ops.partition_faults(p_relation oid) RETURNS text
 DECLARE
     v_relation pg_catalog.pg_class;
     v_is_parent boolean;
-    v_has_policy boolean := EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = p_relation);
+    v_service oid := 'pulsex_service'::regrole;
+    v_has_policy boolean;
 BEGIN
     SELECT * INTO v_relation FROM pg_catalog.pg_class AS c WHERE c.oid = p_relation;
     v_is_parent := v_relation.relkind = 'p';
+    v_has_policy := EXISTS (
+        SELECT FROM pg_catalog.pg_policy AS p
+        WHERE p.polrelid = p_relation AND (v_is_parent OR p.polroles <> ARRAY[v_service])
+    );
     RETURN nullif(concat_ws(', ',
         CASE WHEN NOT v_relation.relrowsecurity THEN 'row level security is off' END,
         CASE WHEN NOT v_relation.relforcerowsecurity THEN 'row level security is not forced' END,
@@ -844,7 +1918,7 @@ BEGIN
                     SELECT v_relation.relacl UNION ALL
                     SELECT t.attacl FROM pg_catalog.pg_attribute AS t WHERE t.attrelid = p_relation
                 ) AS given (acl), aclexplode(given.acl) AS a
-                WHERE a.grantee <> v_relation.relowner
+                WHERE a.grantee NOT IN (v_relation.relowner, v_service)
             ) THEN 'is granted to somebody'
         END,
         (
@@ -865,7 +1939,7 @@ $$;
 ALTER FUNCTION ops.partition_faults(p_relation oid) OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION ops.partition_faults(p_relation oid) IS 'What is wrong with how a partitioned table or a partition is guarded, or null: each has row level security forced; the
-table has policies; a partition has no policy, no grant, and every index of its table.';
+table has policies; a partition has no policy and no grant but the service''s, and every index of its table.';
 
 CREATE FUNCTION ops.partition_months(p_relation oid) RETURNS tsrange
     LANGUAGE plpgsql STABLE
@@ -1949,6 +3023,287 @@ COMMENT ON COLUMN auth.signing_key.inner_pad IS 'The key XOR ipad, HMAC''s first
 
 COMMENT ON COLUMN auth.signing_key.outer_pad IS 'The key XOR opad, HMAC''s second block.';
 
+CREATE TABLE gdpr.data_map (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    column_name text NOT NULL,
+    category text,
+    label text,
+    purpose text,
+    lawful_basis text,
+    recipients text,
+    source text,
+    retention interval,
+    erasure text NOT NULL,
+    is_secret boolean DEFAULT false NOT NULL,
+    not_exported_because text,
+    exported_as text,
+    erased_value text,
+    CONSTRAINT data_map_erasure_check CHECK ((erasure = ANY (ARRAY['delete'::text, 'null'::text, 'pseudonymise'::text, 'keep'::text]))),
+    CONSTRAINT data_map_personal_check CHECK (((num_nulls(category, label, purpose, lawful_basis, recipients, source) = ANY (ARRAY[0, 6])) AND ((category IS NOT NULL) OR (erasure = 'keep'::text)))),
+    CONSTRAINT data_map_secret_check CHECK (((NOT is_secret) OR (category IS NULL) OR (not_exported_because IS NOT NULL)))
+);
+
+ALTER TABLE gdpr.data_map OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.data_map IS 'Every column of every table of ours, classified (GDPR Art. 30). Belongs to no person; rows are CODE, replaced by every
+deploy, and gdpr.unclassified_columns() finds what is missing or too much.';
+
+COMMENT ON COLUMN gdpr.data_map.category IS 'The table''s; null: not personal, for the table''s reason.';
+
+COMMENT ON COLUMN gdpr.data_map.label IS 'The key in an export: what a person would call it.';
+
+COMMENT ON COLUMN gdpr.data_map.purpose IS 'Why it is processed (Art. 13(1)(c)).';
+
+COMMENT ON COLUMN gdpr.data_map.lawful_basis IS 'The article that allows it (Art. 6(1)).';
+
+COMMENT ON COLUMN gdpr.data_map.recipients IS 'Who else gets it (Art. 15(1)(c)).';
+
+COMMENT ON COLUMN gdpr.data_map.source IS 'Where it comes from (Art. 15(1)(g)).';
+
+COMMENT ON COLUMN gdpr.data_map.retention IS 'How long it is kept, as of the last deploy; null: while there is an account. gdpr.retention_of() says it as of now.';
+
+COMMENT ON COLUMN gdpr.data_map.erasure IS 'What becomes of it when the person is erased: the row is deleted; or, by the table''s erased_by, the value is nulled,
+made to point at nobody, or kept.';
+
+COMMENT ON COLUMN gdpr.data_map.is_secret IS 'Hashes, tokens, keys: never exported, never audited.';
+
+COMMENT ON COLUMN gdpr.data_map.not_exported_because IS 'Null: it is exported.';
+
+COMMENT ON COLUMN gdpr.data_map.exported_as IS 'SQL expression, r the row, that says the same in words a person understands; null: the value itself.';
+
+COMMENT ON COLUMN gdpr.data_map.erased_value IS 'What it becomes where the row has to stay, because rows under a legal hold refer to it.';
+
+CREATE TABLE gdpr.data_map_tables (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    place smallint NOT NULL,
+    category text,
+    label text,
+    not_personal_because text,
+    found_by text DEFAULT 'user_id = $1'::text NOT NULL,
+    erased_by text,
+    is_erased_first boolean DEFAULT false NOT NULL,
+    is_audited boolean NOT NULL,
+    audited_because text NOT NULL,
+    retention interval,
+    retention_from text,
+    CONSTRAINT data_map_tables_category_check CHECK ((category ~ '^[a-z]+(_[a-z]+)*$'::text)),
+    CONSTRAINT data_map_tables_personal_check CHECK ((((category IS NULL) = (not_personal_because IS NOT NULL)) AND ((category IS NULL) = (label IS NULL)))),
+    CONSTRAINT data_map_tables_retention_check CHECK (((retention IS NULL) = (retention_from IS NULL)))
+);
+
+ALTER TABLE gdpr.data_map_tables OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.data_map_tables IS 'Every table of every schema of ours: whose it is, in which category a person finds it, how their rows are found and
+erased, for how long it is kept. Belongs to no person; rows are CODE, replaced by every deploy.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.place IS 'Order in an export, categories and tables alike.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.category IS 'In a person''s words, and the name by which it is held or erased alone; null: about nobody.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.label IS 'What a person would call one row of it.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS 'Why the table is about nobody; null: it is about somebody.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables that
+are deleted from; tables are those whose traces go, null for all.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.is_audited IS 'Whether every change is recorded in audit.events.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.audited_because IS 'Why it is audited, or isn''t.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.retention IS 'How long after retention_from a row is kept; null: while there is an account, or as ops.partitioned_tables says.';
+
+COMMENT ON COLUMN gdpr.data_map_tables.retention_from IS 'The column with the time that retention counts from.';
+
+CREATE TABLE gdpr.erasure_ledger (
+    subject_hash bytea NOT NULL,
+    erasure_id uuid NOT NULL,
+    key_id uuid NOT NULL,
+    CONSTRAINT erasure_ledger_subject_hash_check CHECK ((octet_length(subject_hash) = 32))
+);
+
+ALTER TABLE ONLY gdpr.erasure_ledger FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.erasure_ledger OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.erasure_ledger IS 'Whose erasure it was: HMAC-SHA256 of the id under each key there was. Without the key it tells nobody anything.';
+
+COMMENT ON COLUMN gdpr.erasure_ledger.key_id IS 'The key; gdpr.ledger_keys may have forgotten it since.';
+
+CREATE TABLE gdpr.ledger_keys (
+    key_id uuid DEFAULT uuidv7() NOT NULL,
+    inner_pad bytea NOT NULL,
+    outer_pad bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ledger_keys_pads_check CHECK (((octet_length(inner_pad) = 64) AND (octet_length(outer_pad) = 64)))
+);
+
+ALTER TABLE ONLY gdpr.ledger_keys FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.ledger_keys OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.ledger_keys IS 'The keys under which erased ids are hashed. It is in every dump, so that a restored database knows the ledger''s hashes;
+an erasure is entered under every key there is, since the oldest backup knows only the oldest of them.';
+
+COMMENT ON COLUMN gdpr.ledger_keys.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
+
+COMMENT ON COLUMN gdpr.ledger_keys.outer_pad IS 'The key XOR opad, HMAC''s second block.';
+
+CREATE VIEW gdpr.personal_tables WITH (security_invoker='true', security_barrier='true') AS
+ WITH RECURSIVE mapped AS (
+         SELECT m_1.schema_name,
+            m_1.table_name,
+            m_1.place,
+            m_1.category,
+            m_1.label,
+            m_1.not_personal_because,
+            m_1.found_by,
+            m_1.erased_by,
+            m_1.is_erased_first,
+            m_1.is_audited,
+            m_1.audited_because,
+            m_1.retention,
+            m_1.retention_from,
+            c.oid AS relation
+           FROM ((gdpr.data_map_tables m_1
+             JOIN pg_namespace n ON ((m_1.schema_name = n.nspname)))
+             JOIN pg_class c ON (((n.oid = c.relnamespace) AND (m_1.table_name = c.relname))))
+          WHERE ((m_1.category IS NOT NULL) AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])))
+        ), refers AS (
+         SELECT DISTINCT f.conrelid AS child,
+            f.confrelid AS parent
+           FROM pg_constraint f
+          WHERE ((f.contype = 'f'::"char") AND (f.conrelid <> f.confrelid) AND (f.conrelid IN ( SELECT mapped.relation
+                   FROM mapped)) AND (f.confrelid IN ( SELECT mapped.relation
+                   FROM mapped)))
+        ), reached(relation, depth) AS (
+         SELECT mapped.relation,
+            0 AS "?column?"
+           FROM mapped
+        UNION
+         SELECT refers.child,
+            (reached.depth + 1)
+           FROM (reached
+             JOIN refers ON ((reached.relation = refers.parent)))
+          WHERE (reached.depth < 32)
+        )
+ SELECT schema_name,
+    table_name,
+    relation,
+    category,
+    label,
+    place,
+    found_by,
+    erased_by,
+    is_erased_first,
+    ( SELECT max(r.depth) AS max
+           FROM reached r
+          WHERE (r.relation = m.relation)) AS depth,
+    ARRAY( SELECT r.parent
+           FROM refers r
+          WHERE (r.child = m.relation)) AS parents
+   FROM mapped m;
+
+ALTER VIEW gdpr.personal_tables OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.personal_tables IS 'The tables that are about people. depth: how many foreign keys it is away from one that refers to none of them, so that
+deleting goes from deep to shallow; parents: those it refers to. Both from the catalogue.';
+
+CREATE TABLE ops.partitioned_tables (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    months_each smallint DEFAULT 1 NOT NULL,
+    months_ahead smallint NOT NULL,
+    retention interval,
+    CONSTRAINT partitioned_tables_months_ahead_check CHECK (((months_ahead >= 0) AND (months_ahead <= 24))),
+    CONSTRAINT partitioned_tables_months_each_check CHECK ((months_each = 1)),
+    CONSTRAINT partitioned_tables_retention_check CHECK ((retention >= '1 mon'::interval))
+);
+
+ALTER TABLE ops.partitioned_tables OWNER TO pulsex_owner;
+
+COMMENT ON TABLE ops.partitioned_tables IS 'How long the partitions of each partitioned table live. Belongs to no person; operators may change it.';
+
+COMMENT ON COLUMN ops.partitioned_tables.months_each IS 'Months in a partition; so far there are only monthly ones.';
+
+COMMENT ON COLUMN ops.partitioned_tables.months_ahead IS 'Partitions kept ready after this month''s.';
+
+COMMENT ON COLUMN ops.partitioned_tables.retention IS 'A partition is dropped when all of it is older; null: it is kept for ever. At least a month, so that what is being
+written never goes.';
+
+CREATE VIEW ops.partitions WITH (security_invoker='true', security_barrier='true') AS
+ SELECT r.schema_name,
+    r.table_name,
+    (c.relname)::text AS partition_name,
+    lower(ops.partition_months(c.oid)) AS starts_at,
+    upper(ops.partition_months(c.oid)) AS ends_at,
+        CASE
+            WHEN (i.inhrelid IS NULL) THEN 'detached'::text
+            WHEN i.inhdetachpending THEN 'detaching'::text
+            ELSE 'attached'::text
+        END AS state,
+    COALESCE((upper(ops.partition_months(c.oid)) <= date_trunc('month'::text, ((now() AT TIME ZONE 'UTC'::text) - r.retention))), false) AS is_expired,
+    c.oid AS relation
+   FROM (((ops.partitioned_tables r
+     JOIN pg_namespace n ON ((r.schema_name = n.nspname)))
+     JOIN pg_class c ON (((n.oid = c.relnamespace) AND (c.relkind = 'r'::"char"))))
+     LEFT JOIN pg_inherits i ON (((c.oid = i.inhrelid) AND (i.inhparent = (to_regclass(format('%I.%I'::text, r.schema_name, r.table_name)))::oid))))
+  WHERE ((i.inhrelid IS NOT NULL) OR ((NOT c.relispartition) AND (c.relname ~ format('^%s_\d{4}_(0[1-9]|1[0-2])$'::text, r.table_name))));
+
+ALTER VIEW ops.partitions OWNER TO pulsex_owner;
+
+COMMENT ON VIEW ops.partitions IS 'Every partition of the tables in ops.partitioned_tables, and what by its name was one before it was detached. starts_at
+and ends_at are UTC, the end exclusive; state is attached, detached, or detaching where a DETACH CONCURRENTLY was
+interrupted; is_expired: all of it is older than the table''s retention.';
+
+CREATE VIEW gdpr.personal_relations WITH (security_invoker='true', security_barrier='true') AS
+ SELECT t.schema_name,
+    t.table_name,
+    r.relation,
+    t.relation AS mapped_relation,
+    t.category,
+    t.label,
+    t.place,
+    t.found_by,
+    t.erased_by,
+    t.is_erased_first,
+    t.depth,
+    t.parents,
+    r.starts_at
+   FROM (gdpr.personal_tables t
+     CROSS JOIN LATERAL ( SELECT t.relation,
+            NULL::timestamp without time zone AS starts_at
+        UNION ALL
+         SELECT p.relation,
+            p.starts_at
+           FROM ops.partitions p
+          WHERE ((p.schema_name = t.schema_name) AND (p.table_name = t.table_name) AND (p.state <> 'attached'::text))) r);
+
+ALTER VIEW gdpr.personal_relations OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.personal_relations IS 'gdpr.personal_tables, and beside each the partitions that were detached from it and are still there: relation is where
+the rows are, mapped_relation the table whose map applies, starts_at a detached partition''s month.';
+
+CREATE TABLE gdpr.scrubs (
+    erasure_id uuid NOT NULL,
+    relation text NOT NULL,
+    scrubbed_at timestamp with time zone
+);
+
+ALTER TABLE ONLY gdpr.scrubs FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.scrubs OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.scrubs IS 'Relations in whose files an erasure left dead rows, to be rewritten by VACUUM (FULL). Belongs to no person.';
+
+COMMENT ON COLUMN gdpr.scrubs.relation IS 'Schema and name, quoted as PostgreSQL writes them; a partition by its own.';
+
 CREATE TABLE ops.maintenance_tasks (
     task text NOT NULL,
     succeeded_at timestamp with time zone,
@@ -1985,28 +3340,6 @@ COMMENT ON VIEW ops.partition_health IS 'One row for each table in ops.partition
 (-1: not even this month has); how many partitions there are, their rows by the planner''s estimate (null: never
 analysed) and bytes with indexes, together and in sizes each; those that should be gone (expired); those detached but
 not dropped; and what is wrong with how the table or a partition is guarded (faults).';
-
-CREATE TABLE ops.partitioned_tables (
-    schema_name text NOT NULL,
-    table_name text NOT NULL,
-    months_each smallint DEFAULT 1 NOT NULL,
-    months_ahead smallint NOT NULL,
-    retention interval,
-    CONSTRAINT partitioned_tables_months_ahead_check CHECK (((months_ahead >= 0) AND (months_ahead <= 24))),
-    CONSTRAINT partitioned_tables_months_each_check CHECK ((months_each = 1)),
-    CONSTRAINT partitioned_tables_retention_check CHECK ((retention >= '1 mon'::interval))
-);
-
-ALTER TABLE ops.partitioned_tables OWNER TO pulsex_owner;
-
-COMMENT ON TABLE ops.partitioned_tables IS 'How long the partitions of each partitioned table live. Belongs to no person; operators may change it.';
-
-COMMENT ON COLUMN ops.partitioned_tables.months_each IS 'Months in a partition; so far there are only monthly ones.';
-
-COMMENT ON COLUMN ops.partitioned_tables.months_ahead IS 'Partitions kept ready after this month''s.';
-
-COMMENT ON COLUMN ops.partitioned_tables.retention IS 'A partition is dropped when all of it is older; null: it is kept for ever. At least a month, so that what is being
-written never goes.';
 
 CREATE VIEW ops.health WITH (security_invoker='true', security_barrier='true') AS
  SELECT 'maintenance'::text AS name,
@@ -2050,31 +3383,6 @@ UNION ALL
 ALTER VIEW ops.health OWNER TO pulsex_owner;
 
 COMMENT ON VIEW ops.health IS 'One row for each check of the database: its name, whether it is ok, and what it found. Alert on NOT ok.';
-
-CREATE VIEW ops.partitions WITH (security_invoker='true', security_barrier='true') AS
- SELECT r.schema_name,
-    r.table_name,
-    (c.relname)::text AS partition_name,
-    lower(ops.partition_months(c.oid)) AS starts_at,
-    upper(ops.partition_months(c.oid)) AS ends_at,
-        CASE
-            WHEN (i.inhrelid IS NULL) THEN 'detached'::text
-            WHEN i.inhdetachpending THEN 'detaching'::text
-            ELSE 'attached'::text
-        END AS state,
-    COALESCE((upper(ops.partition_months(c.oid)) <= date_trunc('month'::text, ((now() AT TIME ZONE 'UTC'::text) - r.retention))), false) AS is_expired,
-    c.oid AS relation
-   FROM (((ops.partitioned_tables r
-     JOIN pg_namespace n ON ((r.schema_name = n.nspname)))
-     JOIN pg_class c ON (((n.oid = c.relnamespace) AND (c.relkind = 'r'::"char"))))
-     LEFT JOIN pg_inherits i ON (((c.oid = i.inhrelid) AND (i.inhparent = (to_regclass(format('%I.%I'::text, r.schema_name, r.table_name)))::oid))))
-  WHERE ((i.inhrelid IS NOT NULL) OR ((NOT c.relispartition) AND (c.relname ~ format('^%s_\d{4}_(0[1-9]|1[0-2])$'::text, r.table_name))));
-
-ALTER VIEW ops.partitions OWNER TO pulsex_owner;
-
-COMMENT ON VIEW ops.partitions IS 'Every partition of the tables in ops.partitioned_tables, and what by its name was one before it was detached. starts_at
-and ends_at are UTC, the end exclusive; state is attached, detached, or detaching where a DETACH CONCURRENTLY was
-interrupted; is_expired: all of it is older than the table''s retention.';
 
 CREATE TABLE ops.schema_migrations (
     version character varying NOT NULL
@@ -2455,6 +3763,27 @@ ALTER TABLE ONLY auth.sessions
 ALTER TABLE ONLY auth.signing_key
     ADD CONSTRAINT signing_key_pk PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY gdpr.data_map
+    ADD CONSTRAINT data_map_pk PRIMARY KEY (schema_name, table_name, column_name);
+
+ALTER TABLE ONLY gdpr.data_map_tables
+    ADD CONSTRAINT data_map_tables_pk PRIMARY KEY (schema_name, table_name);
+
+ALTER TABLE ONLY gdpr.erasure_ledger
+    ADD CONSTRAINT erasure_ledger_pk PRIMARY KEY (subject_hash, erasure_id);
+
+ALTER TABLE ONLY gdpr.erasures
+    ADD CONSTRAINT erasures_pk PRIMARY KEY (erasure_id);
+
+ALTER TABLE ONLY gdpr.holds
+    ADD CONSTRAINT holds_pk PRIMARY KEY (user_id, hold_id);
+
+ALTER TABLE ONLY gdpr.ledger_keys
+    ADD CONSTRAINT ledger_keys_pk PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY gdpr.scrubs
+    ADD CONSTRAINT scrubs_pk PRIMARY KEY (erasure_id, relation);
+
 ALTER TABLE ONLY ops.maintenance_tasks
     ADD CONSTRAINT maintenance_tasks_pk PRIMARY KEY (task);
 
@@ -2523,6 +3852,18 @@ COMMENT ON INDEX auth.sessions_expires_at_idx IS 'Purging what expired long ago.
 CREATE INDEX sessions_user_id_family_id_idx ON auth.sessions USING btree (user_id, family_id);
 
 COMMENT ON INDEX auth.sessions_user_id_family_id_idx IS 'auth.end_session and reuse detection: revoke a whole family.';
+
+CREATE INDEX erasure_ledger_erasure_id_idx ON gdpr.erasure_ledger USING btree (erasure_id);
+
+COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';
+
+CREATE INDEX holds_erasure_id_idx ON gdpr.holds USING btree (erasure_id) WHERE (erasure_id IS NOT NULL);
+
+COMMENT ON INDEX gdpr.holds_erasure_id_idx IS 'gdpr.resume_erasures: those that wait for a hold to end.';
+
+CREATE INDEX scrubs_relation_idx ON gdpr.scrubs USING btree (relation) WHERE (scrubbed_at IS NULL);
+
+COMMENT ON INDEX gdpr.scrubs_relation_idx IS 'gdpr.relations_to_scrub and gdpr.record_scrub: what is still due.';
 
 CREATE INDEX briefing_feedback_briefing_date_idx ON pulsex.briefing_feedback USING btree (briefing_date);
 
@@ -2634,6 +3975,18 @@ ALTER TABLE ONLY auth.passwords
 ALTER TABLE ONLY auth.sessions
     ADD CONSTRAINT sessions_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
+ALTER TABLE ONLY gdpr.data_map
+    ADD CONSTRAINT data_map_table_fk FOREIGN KEY (schema_name, table_name) REFERENCES gdpr.data_map_tables(schema_name, table_name);
+
+ALTER TABLE ONLY gdpr.erasure_ledger
+    ADD CONSTRAINT erasure_ledger_erasure_fk FOREIGN KEY (erasure_id) REFERENCES gdpr.erasures(erasure_id);
+
+ALTER TABLE ONLY gdpr.holds
+    ADD CONSTRAINT holds_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+
+ALTER TABLE ONLY gdpr.scrubs
+    ADD CONSTRAINT scrubs_erasure_fk FOREIGN KEY (erasure_id) REFERENCES gdpr.erasures(erasure_id);
+
 ALTER TABLE ONLY pulsex.briefing_feedback
     ADD CONSTRAINT briefing_feedback_briefing_fk FOREIGN KEY (user_id, briefing_date, edition) REFERENCES pulsex.briefings(user_id, briefing_date, edition) ON DELETE CASCADE;
 
@@ -2711,6 +4064,36 @@ COMMENT ON POLICY service_all ON auth.signing_key IS 'Definer routines see every
 ALTER TABLE auth.sessions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE auth.signing_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.erasure_ledger ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.erasures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.holds ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.ledger_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.scrubs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY service_all ON gdpr.erasure_ledger TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.erasure_ledger IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON gdpr.erasures TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.erasures IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON gdpr.holds TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.holds IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON gdpr.ledger_keys TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.ledger_keys IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON gdpr.scrubs TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.scrubs IS 'Definer routines see every row, and check for themselves whose they touch.';
 
 ALTER TABLE pulsex.briefing_feedback ENABLE ROW LEVEL SECURITY;
 
@@ -2879,6 +4262,11 @@ GRANT USAGE ON SCHEMA auth TO pulsex_auth;
 GRANT USAGE ON SCHEMA auth TO pulsex_app;
 GRANT USAGE ON SCHEMA auth TO pulsex_worker;
 
+GRANT USAGE ON SCHEMA gdpr TO pulsex_service;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_privacy;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_app;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_worker;
+
 GRANT USAGE ON SCHEMA ops TO pulsex_service;
 GRANT USAGE ON SCHEMA ops TO pulsex_worker;
 
@@ -2890,6 +4278,8 @@ GRANT USAGE ON SCHEMA pulsex TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION auth.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.current_user_id() TO pulsex_app;
+
+REVOKE ALL ON FUNCTION auth.decoy_id(p_email text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.end_all_sessions(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.end_all_sessions(p_user_id uuid) TO pulsex_app;
@@ -2905,6 +4295,8 @@ REVOKE ALL ON FUNCTION auth.find_session(p_token text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.find_user(p_email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.find_user(p_email text) TO pulsex_auth;
+
+REVOKE ALL ON FUNCTION auth.hmac_pads(p_key bytea, OUT inner_pad bytea, OUT outer_pad bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.issue_one_time_token(p_user_id uuid, p_purpose text, p_lifetime interval) TO pulsex_auth;
@@ -2950,6 +4342,95 @@ GRANT ALL ON FUNCTION auth.touch_session(token text) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION auth.use_session(token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.use_session(token text) TO pulsex_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gdpr.holds TO pulsex_service;
+
+REVOKE ALL ON FUNCTION gdpr.active_holds(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.backup_horizon() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) TO pulsex_privacy;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gdpr.erasures TO pulsex_service;
+
+REVOKE ALL ON FUNCTION gdpr.erasures_of(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.export_erasure_ledger() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.export_erasure_ledger() TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.export_rows(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.export_user_data(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.export_user_data(p_user_id uuid) TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.export_user_data(p_user_id uuid) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION gdpr.find_personal_data(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.find_personal_data(p_user_id uuid) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.is_privacy_officer() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.plan_erasure(p_user_id uuid, p_categories text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION gdpr.relations_to_scrub() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.relations_to_scrub() TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.relations_to_scrub() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.require_person(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.require_privacy() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.resume_erasures() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.resume_erasures() TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.resume_erasures() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) TO pulsex_service;
+
+REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
+GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_owner;
 
 REVOKE ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) TO pulsex_owner;
@@ -3074,18 +4555,36 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.passwords TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.signing_key TO pulsex_service;
 
+GRANT SELECT ON TABLE gdpr.data_map TO pulsex_service;
+GRANT SELECT ON TABLE gdpr.data_map TO pulsex_privacy;
+
+GRANT SELECT ON TABLE gdpr.data_map_tables TO pulsex_service;
+GRANT SELECT ON TABLE gdpr.data_map_tables TO pulsex_privacy;
+
+GRANT SELECT,INSERT ON TABLE gdpr.erasure_ledger TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE gdpr.ledger_keys TO pulsex_service;
+
+GRANT SELECT ON TABLE gdpr.personal_tables TO pulsex_service;
+
+GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_service;
+GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_worker;
+
+GRANT SELECT ON TABLE ops.partitions TO pulsex_service;
+GRANT SELECT ON TABLE ops.partitions TO pulsex_worker;
+
+GRANT SELECT ON TABLE gdpr.personal_relations TO pulsex_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gdpr.scrubs TO pulsex_service;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.maintenance_tasks TO pulsex_service;
 GRANT SELECT ON TABLE ops.maintenance_tasks TO pulsex_worker;
 
 GRANT SELECT ON TABLE ops.partition_health TO pulsex_worker;
 
-GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_service;
-GRANT SELECT ON TABLE ops.partitioned_tables TO pulsex_worker;
-
 GRANT SELECT ON TABLE ops.health TO pulsex_worker;
 
-GRANT SELECT ON TABLE ops.partitions TO pulsex_service;
-GRANT SELECT ON TABLE ops.partitions TO pulsex_worker;
+GRANT SELECT ON TABLE ops.schema_migrations TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.briefing_feedback TO pulsex_service;
 GRANT SELECT,DELETE ON TABLE pulsex.briefing_feedback TO pulsex_app;
@@ -3180,4 +4679,5 @@ ALTER DEFAULT PRIVILEGES FOR ROLE pulsex_service REVOKE ALL ON FUNCTIONS FROM PU
 INSERT INTO ops.schema_migrations (version) VALUES
     ('001'),
     ('002'),
-    ('003');
+    ('003'),
+    ('005');

@@ -36,7 +36,19 @@ ROWS = {
     "pulsex.notification_attempts": """INSERT INTO pulsex.notification_attempts
         (user_id, notification_id, attempt, started_at, outcome)
         SELECT user_id, notification_id, 1, now(), 'failed' FROM pulsex.notifications WHERE user_id = %(user_id)s""",
+    # Released long since: it keeps nothing.
+    "gdpr.holds": """INSERT INTO gdpr.holds (user_id, category, reason, placed_at, released_at)
+        VALUES (%(user_id)s, 'ratings', 'a claim', now() - interval '2 days', now() - interval '1 day')""",
 }
+# Of somebody who was there once, and was erased.
+GONE = """
+INSERT INTO gdpr.erasures (erasure_id, completed_at, certificate)
+VALUES ('00000000-0000-4000-8000-000000000001', now(), '{"format_version": 1, "files": {"scrubbed_at": null}}');
+INSERT INTO gdpr.erasure_ledger (subject_hash, erasure_id, key_id)
+SELECT sha256('somebody'), '00000000-0000-4000-8000-000000000001', key_id FROM gdpr.ledger_keys;
+INSERT INTO gdpr.scrubs (erasure_id, relation, scrubbed_at)
+VALUES ('00000000-0000-4000-8000-000000000001', 'pulsex.users', now())
+"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,8 @@ def rehearse(url: str) -> dict[str, Person]:
         connection.execute("SET ROLE pulsex_worker")
         connection.execute("CALL ops.run_maintenance()")
         connection.execute("SET ROLE pulsex_service")
+        for statement in GONE.split(";"):
+            connection.execute(statement)
         connection.execute(
             "INSERT INTO pulsex.topics (slug, label) VALUES ('science', 'Science'), ('cities', 'Cities')"
         )

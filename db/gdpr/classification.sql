@@ -63,9 +63,37 @@ COMMENT ON VIEW gdpr.personal_tables IS
 'The tables that are about people. depth: how many foreign keys it is away from one that refers to none of them, so that
 deleting goes from deep to shallow; parents: those it refers to. Both from the catalogue.';
 
+CREATE OR REPLACE VIEW gdpr.personal_relations WITH (security_invoker = TRUE, security_barrier = TRUE) AS
+SELECT
+    t.schema_name,
+    t.table_name,
+    r.relation,
+    t.relation AS mapped_relation,
+    t.category,
+    t.label,
+    t.place,
+    t.found_by,
+    t.erased_by,
+    t.is_erased_first,
+    t.depth,
+    t.parents,
+    r.starts_at
+FROM gdpr.personal_tables AS t
+CROSS JOIN LATERAL (
+    SELECT t.relation, NULL::timestamp AS starts_at
+    UNION ALL
+    SELECT p.relation, p.starts_at FROM ops.partitions AS p
+    WHERE p.schema_name = t.schema_name AND p.table_name = t.table_name AND p.state <> 'attached'
+) AS r;
+COMMENT ON VIEW gdpr.personal_relations IS
+'gdpr.personal_tables, and beside each the partitions that were detached from it and are still there: relation is where
+the rows are, mapped_relation the table whose map applies, starts_at a detached partition''s month.';
+
+SET LOCAL ROLE pulsex_service;
+
 CREATE OR REPLACE FUNCTION gdpr.unclassified_columns()
 RETURNS TABLE (schema_name text, table_name text, column_name text, fault text)
-LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
     RETURN QUERY

@@ -4,6 +4,7 @@
 
 SET LOCAL ROLE pulsex_owner;
 
+DELETE FROM gdpr.data_map;
 DELETE FROM gdpr.data_map_tables;
 
 -- Tables --------------------------------------------------------------------------------------------------------------
@@ -32,7 +33,11 @@ INSERT INTO gdpr.data_map_tables (
 (80, 'pulsex', 'notifications', 'notifications', 'notification', TRUE, 'personal data', NULL, NULL),
 (81, 'pulsex', 'notification_queue', 'notifications', 'delivery under way', FALSE, 'internals of a queue', NULL, NULL),
 (82, 'pulsex', 'notification_attempts', 'notifications', 'delivery attempt', FALSE, 'a log itself', NULL, NULL),
-(90, 'gdpr', 'holds', 'privacy', 'legal hold', TRUE, 'personal data', NULL, NULL);
+(90, 'gdpr', 'holds', 'privacy', 'legal hold', TRUE, 'personal data', NULL, NULL),
+(91, 'gdpr', 'consents', 'privacy', 'consent', TRUE, 'personal data', NULL, NULL),
+(92, 'gdpr', 'requests', 'privacy', 'request', TRUE, 'personal data', '3 years', 'completed_at'),
+(93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE,
+    'worked out from when an account was last used', NULL, NULL);
 
 -- A decoy is named by a digest of the e-mail address that was tried: somebody's who registers later.
 UPDATE gdpr.data_map_tables SET is_erased_first = TRUE, found_by =
@@ -56,6 +61,8 @@ FROM (VALUES
     ('ops', 'schema_migrations', 'which migrations were applied'),
     ('gdpr', 'data_map_tables', 'about tables, not about their rows'),
     ('gdpr', 'data_map', 'about columns, not about their values'),
+    ('gdpr', 'settings', 'what the controller decided'),
+    ('gdpr', 'consent_purposes', 'what everybody is asked'),
     ('gdpr', 'ledger_keys', 'keys of the server''s own'),
     ('gdpr', 'erasures', 'when and how much was erased, and not whose'),
     ('gdpr', 'erasure_ledger', 'keyed hashes of ids that are of nobody any more: only who has the id and the key can tell'),
@@ -214,6 +221,28 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('gdpr', 'holds', 'placed_at', 'placed at', FALSE, NULL),
     ('gdpr', 'holds', 'held_until', 'held until', FALSE, NULL),
     ('gdpr', 'holds', 'released_at', 'released at', FALSE, NULL),
+    ('gdpr', 'consents', 'purpose', 'purpose', FALSE, NULL),
+    ('gdpr', 'consents', 'revision', 'number', FALSE, NULL),
+    ('gdpr', 'consents', 'is_granted', 'given', FALSE, NULL),
+    ('gdpr', 'consents', 'policy_version', 'text that was read', FALSE, NULL),
+    ('gdpr', 'consents', 'recorded_at', 'recorded at', FALSE, NULL),
+    ('gdpr', 'consents', 'recorded_by', 'recorded by', FALSE, NULL),
+    ('gdpr', 'requests', 'request_id', 'id', FALSE, NULL),
+    ('gdpr', 'requests', 'kind', 'kind', FALSE, NULL),
+    ('gdpr', 'requests', 'details', 'details', FALSE, NULL),
+    ('gdpr', 'requests', 'opened_by', 'opened by', FALSE, NULL),
+    ('gdpr', 'requests', 'received_at', 'received at', FALSE, NULL),
+    ('gdpr', 'requests', 'time_zone', 'time zone', FALSE, NULL),
+    ('gdpr', 'requests', 'due_on', 'due on', FALSE, NULL),
+    ('gdpr', 'requests', 'due_at', 'due at', FALSE, NULL),
+    ('gdpr', 'requests', 'extended_at', 'extended at', FALSE, NULL),
+    ('gdpr', 'requests', 'extension_reason', 'reason of the extension', FALSE, NULL),
+    ('gdpr', 'requests', 'completed_at', 'answered at', FALSE, NULL),
+    ('gdpr', 'requests', 'outcome', 'outcome', FALSE, NULL),
+    ('gdpr', 'requests', 'outcome_note', 'what was done, or why not', FALSE, NULL),
+    ('gdpr', 'inactivity_warnings', 'last_active_at', 'last active at', FALSE, NULL),
+    ('gdpr', 'inactivity_warnings', 'warned_at', 'warned at', FALSE, NULL),
+    ('gdpr', 'inactivity_warnings', 'erase_after', 'erased after', FALSE, NULL),
 
     -- Whose row it is, the same in every row of theirs.
     ('auth', 'identities', 'user_id', 'person', FALSE, 'the profile has it'),
@@ -232,7 +261,10 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('pulsex', 'notifications', 'user_id', 'person', FALSE, 'the profile has it'),
     ('pulsex', 'notification_queue', 'user_id', 'person', FALSE, 'the profile has it'),
     ('pulsex', 'notification_attempts', 'user_id', 'person', FALSE, 'the profile has it'),
-    ('gdpr', 'holds', 'user_id', 'person', FALSE, 'the profile has it')
+    ('gdpr', 'holds', 'user_id', 'person', FALSE, 'the profile has it'),
+    ('gdpr', 'consents', 'user_id', 'person', FALSE, 'the profile has it'),
+    ('gdpr', 'requests', 'user_id', 'person', FALSE, 'the profile has it'),
+    ('gdpr', 'inactivity_warnings', 'user_id', 'person', FALSE, 'the profile has it')
 ),
 -- What says more to a person than the value itself; and what a row becomes that has to stay without its owner.
 in_words (schema_name, table_name, column_name, exported_as, erased_value) AS (VALUES
@@ -272,6 +304,8 @@ FROM (VALUES
         is_erased_first,is_audited,audited_because,retention,retention_from}'),
     ('gdpr', 'data_map', '{schema_name,table_name,column_name,category,label,purpose,lawful_basis,recipients,source,
         retention,erasure,is_secret,not_exported_because,exported_as,erased_value}'),
+    ('gdpr', 'settings', '{name,value,reason,changed_at}'),
+    ('gdpr', 'consent_purposes', '{purpose,label,question}'),
     ('gdpr', 'ledger_keys', '{key_id,inner_pad,outer_pad,created_at}'),
     ('gdpr', 'erasures', '{erasure_id,categories,erased_at,completed_at,certificate}'),
     ('gdpr', 'erasure_ledger', '{subject_hash,erasure_id,key_id}'),

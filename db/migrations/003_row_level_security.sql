@@ -3,8 +3,8 @@
 -- A person reaches their own rows and no others: every policy for pulsex_app compares user_id with (SELECT
 -- auth.current_user_id()), which is null unless this transaction proved a session. The sub-select makes the planner
 -- call it once per statement instead of once per row, and use the index on user_id. Policies say which rows, grants
--- say which columns and verbs; what isn't granted here is granted nowhere. Partitions get no grants and no policies at
--- all: they are reached through their parent or not at all.
+-- say which columns and verbs; what isn't granted here is granted nowhere. Partitions are reached through their parent;
+-- by name only by the service, which nobody logs in as: for backups, and for what an erasure finds detached.
 
 -- migrate:up
 SET LOCAL lock_timeout = '2s';

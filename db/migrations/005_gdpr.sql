@@ -75,7 +75,7 @@ CREATE TABLE gdpr.data_map (
     erased_value text,
     CONSTRAINT data_map_pk PRIMARY KEY (schema_name, table_name, column_name),
     CONSTRAINT data_map_table_fk FOREIGN KEY (schema_name, table_name)
-    REFERENCES gdpr.data_map_tables (schema_name, table_name) ON DELETE CASCADE,
+    REFERENCES gdpr.data_map_tables (schema_name, table_name),
     CONSTRAINT data_map_erasure_check CHECK (erasure IN ('delete', 'null', 'pseudonymise', 'keep')),
     CONSTRAINT data_map_personal_check CHECK (
         num_nulls(category, label, purpose, lawful_basis, recipients, source) IN (0, 6)
@@ -190,7 +190,7 @@ COMMENT ON INDEX gdpr.scrubs_relation_idx IS 'gdpr.relations_to_scrub and gdpr.r
 
 -- Who sees what: the map for whoever enters, all else through the routines of the service ------------------------------
 
-GRANT USAGE ON SCHEMA gdpr TO pulsex_service, pulsex_privacy, pulsex_app;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_service, pulsex_privacy, pulsex_app, pulsex_worker;
 GRANT SELECT ON gdpr.data_map_tables, gdpr.data_map TO pulsex_service, pulsex_privacy;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gdpr.holds TO pulsex_service;
 GRANT SELECT, INSERT, DELETE ON gdpr.ledger_keys TO pulsex_service;

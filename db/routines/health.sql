@@ -8,10 +8,15 @@ AS $$
 DECLARE
     v_relation pg_catalog.pg_class;
     v_is_parent boolean;
-    v_has_policy boolean := EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = p_relation);
+    v_service oid := 'pulsex_service'::regrole;
+    v_has_policy boolean;
 BEGIN
     SELECT * INTO v_relation FROM pg_catalog.pg_class AS c WHERE c.oid = p_relation;
     v_is_parent := v_relation.relkind = 'p';
+    v_has_policy := EXISTS (
+        SELECT FROM pg_catalog.pg_policy AS p
+        WHERE p.polrelid = p_relation AND (v_is_parent OR p.polroles <> ARRAY[v_service])
+    );
     RETURN nullif(concat_ws(', ',
         CASE WHEN NOT v_relation.relrowsecurity THEN 'row level security is off' END,
         CASE WHEN NOT v_relation.relforcerowsecurity THEN 'row level security is not forced' END,
@@ -26,7 +31,7 @@ BEGIN
                     SELECT v_relation.relacl UNION ALL
                     SELECT t.attacl FROM pg_catalog.pg_attribute AS t WHERE t.attrelid = p_relation
                 ) AS given (acl), aclexplode(given.acl) AS a
-                WHERE a.grantee <> v_relation.relowner
+                WHERE a.grantee NOT IN (v_relation.relowner, v_service)
             ) THEN 'is granted to somebody'
         END,
         (
@@ -45,7 +50,7 @@ END
 $$;
 COMMENT ON FUNCTION ops.partition_faults IS
 'What is wrong with how a partitioned table or a partition is guarded, or null: each has row level security forced; the
-table has policies; a partition has no policy, no grant, and every index of its table.';
+table has policies; a partition has no policy and no grant but the service''s, and every index of its table.';
 
 CREATE OR REPLACE VIEW ops.partition_health WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT

@@ -105,10 +105,14 @@ BEGIN
         'CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL);
          ALTER TABLE %1$I.%2$I ENABLE ROW LEVEL SECURITY;
          ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
+         GRANT SELECT, DELETE ON %1$I.%2$I TO pulsex_service;
+         CREATE POLICY service_all ON %1$I.%2$I TO pulsex_service USING (true) WITH CHECK (true);
+         COMMENT ON POLICY service_all ON %1$I.%2$I IS %6$L;
          ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'),
+        'Backups read partitions by name, and erasure reaches one that is detached.'
     );
     RETURN v_name;
 END
@@ -116,7 +120,8 @@ $$;
 COMMENT ON FUNCTION ops.make_missing_partition IS
 'Makes the earliest partition that a registered table lacks between the month of p_since and p_months_ahead (null: as
 many as the registry says) after this one, and returns its name; null when there is none to make. It is built apart,
-with row level security forced and no grants, and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it is
+detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
 (https://www.postgresql.org/docs/18/ddl-partitioning.html), but its foreign keys'' other tables SHARE ROW EXCLUSIVE.
 Errors: PT422 an argument out of bounds; 42P07 a table of its name is there, detached; 55P03.';
 

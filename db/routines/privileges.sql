@@ -55,6 +55,15 @@ GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 gdpr.refuse_restricted TO pulsex_owner;
+GRANT EXECUTE ON FUNCTION
+gdpr.export_user_data, gdpr.export_user_data_rows TO pulsex_privacy, pulsex_app;
+GRANT EXECUTE ON FUNCTION
+gdpr.find_personal_data, gdpr.erase_user, gdpr.place_hold, gdpr.release_hold, gdpr.export_erasure_ledger,
+gdpr.replay_erasures TO pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+gdpr.resume_erasures TO pulsex_privacy, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+gdpr.relations_to_scrub, gdpr.record_scrub, gdpr.unclassified_columns TO pulsex_privacy, pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
@@ -71,6 +80,9 @@ GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;
 GRANT SELECT ON ops.partition_health, ops.health TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 pulsex.is_briefing_content TO pulsex_service, pulsex_app;
+GRANT EXECUTE ON FUNCTION
+gdpr.retention_of TO pulsex_service;
+GRANT SELECT ON gdpr.personal_tables, gdpr.personal_relations TO pulsex_service;
 GRANT SELECT ON gdpr.current_consents TO pulsex_app, pulsex_privacy;
 GRANT SELECT ON gdpr.open_requests, gdpr.user_data_summary, gdpr.records_of_processing TO pulsex_privacy;
 GRANT SELECT ON gdpr.engagement_by_day, gdpr.ratings_by_month, gdpr.followers_by_topic TO pulsex_analyst;

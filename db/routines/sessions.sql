@@ -8,20 +8,27 @@ RETURN sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uu
 COMMENT ON FUNCTION auth.random_bytes IS
 '32 bytes nobody can guess: SHA-256 over three version 4 uuids, 366 bits from the server''s strong random source.';
 
+CREATE OR REPLACE FUNCTION auth.hmac_pads(p_key bytea, OUT inner_pad bytea, OUT outer_pad bytea) RETURNS record
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    inner_pad := convert_to(repeat('6', 64), 'UTF8');   -- ipad, 64 times 0x36
+    outer_pad := convert_to(repeat('\', 64), 'UTF8');   -- opad, 64 times 0x5C
+    FOR i IN 0..31 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(inner_pad, i) # get_byte(p_key, i));
+        outer_pad := set_byte(outer_pad, i, get_byte(outer_pad, i) # get_byte(p_key, i));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION auth.hmac_pads IS
+'A key of 32 bytes XOR ipad and opad, filled up to 64 bytes: what HMAC-SHA256 hashes first (RFC 2104).';
+
 CREATE OR REPLACE FUNCTION auth.rotate_signing_key() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
-DECLARE
-    v_key bytea := auth.random_bytes();
-    v_inner_pad bytea := convert_to(repeat('6', 64), 'UTF8');   -- ipad, 64 times 0x36
-    v_outer_pad bytea := convert_to(repeat('\', 64), 'UTF8');   -- opad, 64 times 0x5C
 BEGIN
-    FOR i IN 0..31 LOOP
-        v_inner_pad := set_byte(v_inner_pad, i, get_byte(v_inner_pad, i) # get_byte(v_key, i));
-        v_outer_pad := set_byte(v_outer_pad, i, get_byte(v_outer_pad, i) # get_byte(v_key, i));
-    END LOOP;
     INSERT INTO auth.signing_key AS k (inner_pad, outer_pad, previous_inner_pad, previous_outer_pad)
-    VALUES (v_inner_pad, v_outer_pad, v_inner_pad, v_outer_pad)
+    SELECT p.inner_pad, p.outer_pad, p.inner_pad, p.outer_pad FROM auth.hmac_pads(auth.random_bytes()) AS p
     ON CONFLICT ON CONSTRAINT signing_key_pk DO UPDATE
     SET inner_pad = excluded.inner_pad, outer_pad = excluded.outer_pad,
         previous_inner_pad = k.inner_pad, previous_outer_pad = k.outer_pad, rotated_at = excluded.rotated_at;

@@ -21,6 +21,12 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 ROWS = {
     "ops.maintenance_tasks": "task = 'time zones'",
     "ops.partitioned_tables": "table_name = 'briefings'",
+    "gdpr.data_map_tables": "table_name = 'users'",
+    "gdpr.data_map": "column_name = 'locale'",
+    "gdpr.erasure_ledger": "true",
+    "gdpr.erasures": "true",
+    "gdpr.ledger_keys": "true",
+    "gdpr.scrubs": "true",
     "auth.login_decoys": "true",
     "auth.signing_key": "true",
     "pulsex.time_zones": "name = 'UTC'",
@@ -75,6 +81,7 @@ def phc(head: str = "$argon2id$v=19$m=65536,t=3,p=4", salt: int = 22, tag: int =
     return f"{head}${'s' * salt}${'t' * tag}"
 
 
+CLASSIFIED = ("category", "label", "purpose", "lawful_basis", "recipients", "source")
 MANY_DAYS = [1, 2, 3, 4, 5, 6, 7, 1]
 
 CHECKS = {
@@ -389,11 +396,60 @@ CHECKS = {
         [{"failed_at": LONG_AGO}, {"error": "e"}, {"failed_at": LONG_AGO, "error": "e" * 2001}],
         [{"failed_at": LONG_AGO, "error": "é" * 2000}, {"failed_at": None, "error": None}],
     ),
+    # The data map, holds, erasures
+    "data_map_tables_category_check": Check(
+        "gdpr.data_map_tables", each("category", "", "Profile", "a_", "a b", "a1"), each("category", "a", "a_b")
+    ),
+    "data_map_tables_personal_check": Check(
+        "gdpr.data_map_tables",
+        [{"category": None}, {"label": None}, {"not_personal_because": "r"}],
+        [{"category": None, "label": None, "not_personal_because": "r"}],
+    ),
+    "data_map_tables_retention_check": Check(
+        "gdpr.data_map_tables",
+        [{"retention": "1 day"}, {"retention_from": "created_at"}],
+        [{"retention": "1 day", "retention_from": "created_at"}],
+    ),
+    "data_map_erasure_check": Check(
+        "gdpr.data_map", each("erasure", "", "Delete", "drop"), each("erasure", "null", "pseudonymise", "keep")
+    ),
+    "data_map_personal_check": Check(
+        "gdpr.data_map",
+        [*({column: None} for column in CLASSIFIED), dict.fromkeys(CLASSIFIED)],
+        [dict.fromkeys(CLASSIFIED) | {"erasure": "keep"}],
+    ),
+    "data_map_secret_check": Check(
+        "gdpr.data_map", [{"is_secret": True}], [{"is_secret": True, "not_exported_because": "r"}]
+    ),
+    "holds_category_check": Check("gdpr.holds", each("category", "", "A", "a_"), each("category", "a", "a_b")),
+    "holds_reason_check": Check("gdpr.holds", each("reason", "", "a" * 501), each("reason", "a", "é" * 500)),
+    "holds_held_until_check": Check(
+        "gdpr.holds",
+        [{"placed_at": LONG_AGO, "held_until": LONG_AGO}],
+        [{"placed_at": LONG_AGO, "held_until": "2000-01-01T00:00:00.000001Z"}, {"held_until": None}],
+    ),
+    "ledger_keys_pads_check": Check(
+        "gdpr.ledger_keys",
+        [{pad: hashed(count)} for pad in ("inner_pad", "outer_pad") for count in (63, 65)],
+        [{"inner_pad": hashed(64), "outer_pad": hashed(64)}],
+    ),
+    "erasures_categories_check": Check("gdpr.erasures", each("categories", []), each("categories", ["a"], None)),
+    "erasures_certificate_check": Check("gdpr.erasures", each("certificate", [], "a", 1), each("certificate", {})),
+    "erasure_ledger_subject_hash_check": Check(
+        "gdpr.erasure_ledger", each("subject_hash", hashed(31), hashed(33)), each("subject_hash", hashed(32))
+    ),
 }  # fmt: skip
 
 KEYS = {
     "partitioned_tables_pk": Key("ops.partitioned_tables", {"table_name": "other"}),
     "maintenance_tasks_pk": Key("ops.maintenance_tasks", {"task": "other"}),
+    "data_map_tables_pk": Key("gdpr.data_map_tables", {"table_name": "other"}),
+    "data_map_pk": Key("gdpr.data_map", {"column_name": "other"}),
+    "holds_pk": Key("gdpr.holds", {"hold_id": NOBODY}),
+    "ledger_keys_pk": Key("gdpr.ledger_keys", {"key_id": NOBODY}),
+    "erasures_pk": Key("gdpr.erasures", {"erasure_id": NOBODY}),
+    "erasure_ledger_pk": Key("gdpr.erasure_ledger", {"subject_hash": hashed(32)}),
+    "scrubs_pk": Key("gdpr.scrubs", {"relation": "pulsex.topics"}),
     "time_zones_pk": Key("pulsex.time_zones", {"name": "Pulse/Meridian"}),
     "topics_pk": Key("pulsex.topics", {"topic_id": NOBODY}, apart={"slug": "apart"}),
     "topics_slug_key": Key("pulsex.topics", {"slug": "apart"}, apart={"topic_id": NOBODY}),
@@ -423,6 +479,10 @@ KEYS = {
 UNIQUE_INDEXES = {"notifications_user_id_dedup_key_idx"}
 
 REFERENCES = {
+    "data_map_table_fk": Reference("gdpr.data_map", {"table_name": "other"}),
+    "holds_user_fk": Reference("gdpr.holds", {"user_id": NOBODY}),
+    "erasure_ledger_erasure_fk": Reference("gdpr.erasure_ledger", {"erasure_id": NOBODY}),
+    "scrubs_erasure_fk": Reference("gdpr.scrubs", {"erasure_id": NOBODY}),
     "users_time_zone_fk": Reference("pulsex.users", {"user_id": NOBODY, "time_zone": "Pulse/Meridian"}),
     "user_preferences_user_fk": Reference("pulsex.user_preferences", {"user_id": NOBODY}),
     "user_topics_user_fk": Reference("pulsex.user_topics", {"user_id": NOBODY}),

@@ -26,12 +26,21 @@ auth.one_time_tokens          ----- ----- -----    -----   -----  -----   ----- 
 auth.passwords                ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.sessions                 ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.signing_key              ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+gdpr.data_map                 ----- ----- -----    -----   -----  S----   -----   S----   SIUDT
+gdpr.data_map_tables          ----- ----- -----    -----   -----  S----   -----   S----   SIUDT
+gdpr.erasure_ledger           ----- ----- -----    -----   -----  -----   -----   SI---   .-..T
+gdpr.erasures                 ----- ----- -----    -----   -----  -----   -----   SIU--   .-..T
+gdpr.holds                    ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+gdpr.ledger_keys              ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
+gdpr.personal_relations       ----- ----- -----    -----   -----  -----   -----   S----   S----
+gdpr.personal_tables          ----- ----- -----    -----   -----  -----   -----   S----   S----
+gdpr.scrubs                   ----- ----- -----    -----   -----  -----   -----   SIU--   .-..T
 ops.health                    ----- ----- -----    -----   S----  -----   -----   -----   -----
 ops.maintenance_tasks         ----- ----- -----    -----   S----  -----   -----   SIU--   SIUDT
 ops.partition_health          ----- ----- -----    -----   S----  -----   -----   -----   S----
 ops.partitioned_tables        ----- ----- -----    -----   S----  -----   -----   S----   SIUDT
 ops.partitions                ----- ----- -----    -----   S----  -----   -----   S----   S----
-ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   -----   SIUDT
+ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   S----   SIUDT
 pulsex.briefing_feedback      SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefing_schedule      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefings              S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
@@ -47,7 +56,7 @@ pulsex.topics                 S---- S---- S----    -----   -----  -----   ----- 
 pulsex.user_preferences       S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.user_topics            SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.users                  S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
-(every partition)             ----- ----- -----    -----   -----  -----   -----   -----   .-..T
+(every partition)             ----- ----- -----    -----   -----  -----   -----   S--D-   .-..T
 """.strip().splitlines()
 MATRIX = {
     relation.strip(): dict(zip(NAMES.split()[1:], line[30:].split(), strict=True))
@@ -77,17 +86,22 @@ CALLERS = {
         auth.register_user auth.reset_password auth.start_session""",
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
-        auth.use_session pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
+        auth.use_session gdpr.export_user_data gdpr.export_user_data_rows pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
-        auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        auth.purge_expired gdpr.resume_erasures ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
         ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
         pulsex.generation_context
         pulsex.mark_briefing_delivered pulsex.publish_briefing""",
-    "pulsex_service": "ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
-    "pulsex_owner": "ops.delete_expired_feedback",
+    "pulsex_privacy": """
+        gdpr.erase_user gdpr.export_erasure_ledger gdpr.export_user_data gdpr.export_user_data_rows
+        gdpr.find_personal_data gdpr.place_hold gdpr.record_scrub gdpr.relations_to_scrub gdpr.release_hold
+        gdpr.replay_erasures gdpr.resume_erasures gdpr.unclassified_columns""",
+    "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
+    "pulsex_owner": """
+        gdpr.record_scrub gdpr.relations_to_scrub gdpr.unclassified_columns ops.delete_expired_feedback""",
 }
 
 Grants = dict[tuple[str, str, str], str]

@@ -39,7 +39,7 @@ def of_partitions() -> list[str]:
         "ALTER TABLE {partition} DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE {partition} NO FORCE ROW LEVEL SECURITY",
         *(f"GRANT {verb} ON {{partition}} TO pulsex_app" for verb in VERBS.values()),
-        "GRANT SELECT ON {partition} TO pulsex_service",
+        "GRANT UPDATE ON {partition} TO pulsex_service",
     ]
 
 

@@ -21,6 +21,8 @@ CALLS = f"""
 EMPTY = "no rows"
 # Every routine that a person calls with an id: with Bob's, Alice finds nothing or is refused.
 SOMEBODY_ELSES = {
+    "gdpr.export_user_data": ("SELECT gdpr.export_user_data(%s)", "PT403"),
+    "gdpr.export_user_data_rows": ("SELECT gdpr.export_user_data_rows(%s)", "PT403"),
     "auth.end_all_sessions": ("SELECT auth.end_all_sessions(%s)", "PT403"),
     "pulsex.briefing_history": ("SELECT pulsex.briefing_history(%s)", EMPTY),
     "pulsex.find_briefings": ("SELECT pulsex.find_briefings(%s, '{}')", "PT403"),

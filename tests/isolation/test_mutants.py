@@ -12,6 +12,7 @@ from tests.schema.rules_row_security import RULES
 
 POLICIES = """
     SELECT c.oid::regclass::text, p.polname::text FROM pg_policy AS p INNER JOIN pg_class AS c ON c.oid = p.polrelid
+    WHERE NOT c.relispartition
 """
 UPDATES = sorted(relation for relation, policy in mutants.policies() if policy == "update_own")
 CALLS = sorted(routine for _, routine in matrix.callers())

@@ -118,13 +118,15 @@ def test_a_new_partition_is_guarded(worker, parents):
     worker.results_eq(PARTITIONS.format(guard), [(True,)])
 
 
-def test_a_new_partition_is_granted_to_nobody(worker, parents):
-    """No role but the owner may do anything on a partition by its name, and no policy lets anybody in."""
+def test_a_new_partition_is_granted_to_nobody_but_the_service(worker, parents):
+    """By its name the service may read it, to back it up, and delete from it; nobody else but the owner anything."""
     worker.rows(ENSURE, 4)
-    grants = """SELECT c.relname, a.grantee::regrole FROM pg_class AS c, aclexplode(relacl) AS a
-        WHERE relispartition AND a.grantee <> c.relowner"""
-    worker.is_empty(grants)
-    worker.is_empty("SELECT c.relname FROM pg_policy INNER JOIN pg_class AS c ON c.oid = polrelid WHERE relispartition")
+    grants = """SELECT DISTINCT a.grantee::regrole::text, a.privilege_type FROM pg_class AS c, aclexplode(relacl) AS a
+        WHERE relispartition AND a.grantee <> c.relowner ORDER BY 2"""
+    worker.results_eq(grants, [("pulsex_service", "DELETE"), ("pulsex_service", "SELECT")])
+    policies = """SELECT DISTINCT polname::text, polroles::regrole[]::text
+        FROM pg_policy INNER JOIN pg_class AS c ON c.oid = polrelid WHERE relispartition"""
+    worker.results_eq(policies, [("service_all", "{pulsex_service}")])
 
 
 @pytest.mark.parametrize(

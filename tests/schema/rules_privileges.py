@@ -34,11 +34,13 @@ EVERYTHING = f"""
 
 RULES = [
     Rule(
-        "nothing is granted on a partition",
-        f"SELECT DISTINCT name FROM ({RELATION_GRANTS}) AS g WHERE relispartition",
+        "nothing is granted on a partition, but to the service to read and delete",
+        f"""SELECT DISTINCT name FROM ({RELATION_GRANTS}) AS g WHERE relispartition
+            AND (grantee <> 'pulsex_service'::regrole OR privilege_type NOT IN ('SELECT', 'DELETE'))""",
         {
             "GRANT SELECT ON {partition} TO pulsex_app": "{partition}",
             "GRANT SELECT (title) ON {partition} TO pulsex_app": r"{partition}\.title",
+            "GRANT UPDATE ON {partition} TO pulsex_service": "{partition}",
         },
     ),
     Rule(
@@ -102,11 +104,12 @@ RULES = [
     Rule(
         "each role enters only its own schemas",
         """SELECT format('%s: %s', n.nspname, r.rolname) FROM pg_namespace AS n, pg_roles AS r
-            WHERE r.rolname ~ '^pulsex_' AND n.nspname IN ('auth', 'pulsex', 'ops', 'public')
+            WHERE r.rolname ~ '^pulsex_' AND n.nspname IN ('auth', 'pulsex', 'ops', 'gdpr', 'public')
                 AND r.rolname NOT IN ('pulsex_owner', 'pulsex_service') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
                 AND (n.nspname, r.rolname) NOT IN (
                     ('auth', 'pulsex_auth'), ('auth', 'pulsex_app'), ('auth', 'pulsex_worker'),
-                    ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('ops', 'pulsex_worker')
+                    ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('ops', 'pulsex_worker'),
+                    ('gdpr', 'pulsex_privacy'), ('gdpr', 'pulsex_app'), ('gdpr', 'pulsex_worker')
                 )""",
         {
             "GRANT USAGE ON SCHEMA ops TO pulsex_app": "ops: pulsex_app",

@@ -16,7 +16,8 @@ RULES = [
         "row level security is enabled and forced on every table that isn't a shared reference",
         f"""SELECT name FROM ({TABLES}) AS t WHERE NOT (relrowsecurity AND relforcerowsecurity)
             AND (owned_by_a_person OR name NOT IN (
-                'pulsex.time_zones', 'pulsex.topics', 'ops.partitioned_tables', 'ops.maintenance_tasks'
+                'pulsex.time_zones', 'pulsex.topics', 'ops.partitioned_tables', 'ops.maintenance_tasks',
+                'gdpr.data_map_tables', 'gdpr.data_map'
             ))""",
         {
             "ALTER TABLE pulsex.users DISABLE ROW LEVEL SECURITY": "pulsex.users",
@@ -67,10 +68,10 @@ RULES = [
         },
     ),
     Rule(
-        "a partition has no policies of its own",
-        f"SELECT name FROM ({POLICIES}) AS p WHERE relispartition",
+        "a partition has no policies of its own but the service's",
+        f"SELECT name FROM ({POLICIES}) AS p WHERE relispartition AND NOT is_for_service",
         {
-            "CREATE POLICY select_own ON {partition} TO pulsex_service USING (true) WITH CHECK (true)": (
+            "CREATE POLICY select_own ON {partition} TO pulsex_app USING (false) WITH CHECK (false)": (
                 "select_own on {partition}"
             )
         },

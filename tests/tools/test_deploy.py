@@ -13,11 +13,11 @@ from pulsex.__main__ import main
 
 OWNERS = """
     SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class
-    WHERE relnamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+    WHERE relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'gdpr')
 """
 DEFINERS = """
     SELECT DISTINCT pg_get_userbyid(proowner) FROM pg_proc
-    WHERE prosecdef AND pronamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace)
+    WHERE prosecdef AND pronamespace::regnamespace::text IN ('auth', 'pulsex', 'gdpr')
 """
 
 

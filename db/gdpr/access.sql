@@ -1,0 +1,76 @@
+-- Who may do what to whose data, and that it is remembered.
+
+SET LOCAL ROLE pulsex_service;
+
+CREATE OR REPLACE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    -- Inside a definer routine current_user is its owner; the setting role still is what the caller became, if anything.
+    v_role text := nullif(current_setting('role'), 'none');
+BEGIN
+    RETURN pg_has_role(coalesce(v_role, session_user), 'pulsex_privacy', 'USAGE');
+END
+$$;
+COMMENT ON FUNCTION gdpr.is_privacy_officer IS
+'Whether the caller of a definer routine acts as pulsex_privacy, having logged in so or by SET ROLE; a superuser may do
+anything anyway.';
+
+CREATE OR REPLACE FUNCTION gdpr.require_privacy() RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF NOT gdpr.is_privacy_officer() THEN
+        RAISE EXCEPTION 'only for the data protection officer' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.require_privacy IS 'Errors: PT403 unless the caller acts as pulsex_privacy.';
+
+CREATE OR REPLACE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF gdpr.is_privacy_officer() THEN
+        RETURN;
+    ELSIF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
+        RAISE EXCEPTION 'only one''s own data' USING ERRCODE = 'PT403';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.require_self_or_privacy IS
+'Errors: PT403 unless the caller acts as pulsex_privacy, or in a session of p_user_id.';
+
+CREATE OR REPLACE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such person' USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.require_person IS
+'Makes sure that the person is there and is not erased before this transaction ends: whatever it writes about them, an
+erasure waits for and finds. Errors: PT404 nobody has this id, or not any more.';
+
+CREATE OR REPLACE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}')
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    v_whose uuid := coalesce(
+        (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
+    );
+BEGIN
+    -- Migration 004 brings the audit log.
+    IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
+        EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.record_access IS
+'Writes to the audit log that somebody''s data were exported, read or erased: under their id while they are there, under
+nobody''s otherwise.';
