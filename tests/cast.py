@@ -39,6 +39,9 @@ ROWS = {
     # Released long since: it keeps nothing.
     "gdpr.holds": """INSERT INTO gdpr.holds (user_id, category, reason, placed_at, released_at)
         VALUES (%(user_id)s, 'ratings', 'a claim', now() - interval '2 days', now() - interval '1 day')""",
+    "gdpr.inactivity_warnings": """INSERT INTO gdpr.inactivity_warnings
+        (user_id, last_active_at, warned_at, erase_after)
+        VALUES (%(user_id)s, now() - interval '3 years', now() - interval '1 day', now() + interval '29 days')""",
 }
 # Of somebody who was there once, and was erased.
 GONE = """
@@ -62,7 +65,7 @@ class Person:
 
 
 def enter(connection: psycopg.Connection, email: str, time_zone: str) -> Person:
-    """Register a person and give them a session, a topic, a rated briefing for today and a row in every other table.
+    """Register a person and give them a session, a topic, consents, a rated briefing for today and a row elsewhere.
 
     The connection is a superuser's, which becomes each real role in turn.
     """
@@ -82,6 +85,9 @@ def enter(connection: psycopg.Connection, email: str, time_zone: str) -> Person:
         one("pulsex_app", "SELECT auth.use_session(%s)", token)
         one("pulsex_app", "SELECT pulsex.follow_topics(%s, '{science}')", user_id)
         one("pulsex_app", "SELECT pulsex.record_feedback(%s, %s, 4::smallint)", user_id, today)
+        for purpose in ("analytics", "marketing"):
+            one("pulsex_app", "SELECT gdpr.record_consent(%s, %s, true, '2026-01')", user_id, purpose)
+        one("pulsex_app", "SELECT gdpr.open_request(%s, 'access', 'Everything, please.')", user_id)
     connection.execute("SET ROLE pulsex_service")
     for statement in ROWS.values():
         connection.execute(statement, {"user_id": user_id})

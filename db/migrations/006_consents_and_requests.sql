@@ -168,7 +168,7 @@ COMMENT ON INDEX gdpr.inactivity_warnings_erase_after_idx IS 'gdpr.erase_inactiv
 
 -- Who sees what --------------------------------------------------------------------------------------------------------
 
-GRANT USAGE ON SCHEMA gdpr TO pulsex_worker, pulsex_analyst;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_analyst;
 GRANT SELECT ON gdpr.consent_purposes TO pulsex_service, pulsex_app, pulsex_privacy;
 GRANT SELECT ON gdpr.settings TO pulsex_privacy;
 GRANT SELECT, UPDATE ON gdpr.settings TO pulsex_service;
@@ -244,4 +244,4 @@ REVOKE CREATE ON SCHEMA gdpr FROM pulsex_service;
 DROP FUNCTION gdpr.refuse_restricted() CASCADE;
 DROP TABLE gdpr.inactivity_warnings, gdpr.requests, gdpr.consents, gdpr.consent_purposes, gdpr.settings CASCADE;
 DROP FUNCTION gdpr.refuse_rewriting();
-REVOKE USAGE ON SCHEMA gdpr FROM pulsex_worker, pulsex_analyst;
+REVOKE USAGE ON SCHEMA gdpr FROM pulsex_analyst;

@@ -34,8 +34,9 @@ def _a_decoy(service: Actor) -> None:
     service.rows("SET LOCAL ROLE pulsex_owner")
     service.rows(
         """GRANT INSERT, UPDATE ON ops.partitioned_tables, gdpr.data_map_tables, gdpr.data_map, gdpr.ledger_keys,
-        gdpr.erasure_ledger TO pulsex_service"""
+        gdpr.erasure_ledger, gdpr.settings, gdpr.consent_purposes, gdpr.consents TO pulsex_service"""
     )
+    service.rows("ALTER TABLE gdpr.consents DISABLE TRIGGER consents_refuse_rewriting")
     service.rows("SET LOCAL ROLE pulsex_service")
 
 

@@ -27,6 +27,10 @@ ROWS = {
     "gdpr.erasures": "true",
     "gdpr.ledger_keys": "true",
     "gdpr.scrubs": "true",
+    "gdpr.settings": "name = 'inactive_after'",
+    "gdpr.consent_purposes": "purpose = 'analytics'",
+    "gdpr.consents": """purpose = 'analytics' AND user_id = (
+        SELECT i.user_id FROM auth.identities AS i WHERE i.subject = 'alice@example.com')""",
     "auth.login_decoys": "true",
     "auth.signing_key": "true",
     "pulsex.time_zones": "name = 'UTC'",
@@ -438,9 +442,88 @@ CHECKS = {
     "erasure_ledger_subject_hash_check": Check(
         "gdpr.erasure_ledger", each("subject_hash", hashed(31), hashed(33)), each("subject_hash", hashed(32))
     ),
+    # Consents, requests, settings
+    "settings_value_check": Check(
+        "gdpr.settings",
+        [{"name": "other", "value": value} for value in ("", "a" * 2001)],
+        each("value", "7 days".ljust(2000), None),
+    ),
+    "settings_reason_check": Check("gdpr.settings", each("reason", "", "a" * 501), each("reason", "a", "é" * 500)),
+    "settings_period_check": Check(
+        "gdpr.settings",
+        each("value", "soon", "6 days", "11 years", "-2 years"),
+        [*each("value", "7 days", "10 years", None), {"name": "other", "value": "soon"}],
+    ),
+    "consent_purposes_purpose_check": Check(
+        "gdpr.consent_purposes",
+        each("purpose", "", "Analytics", "1a", "a-b", "a\n", "a" * 41),
+        each("purpose", "analytics"),
+    ),
+    "consent_purposes_label_check": Check(
+        "gdpr.consent_purposes", each("label", "", "a" * 101), each("label", "a", "é" * 100)
+    ),
+    "consent_purposes_question_check": Check(
+        "gdpr.consent_purposes", each("question", "", "a" * 1001), each("question", "a", "é" * 1000)
+    ),
+    "consents_revision_check": Check("gdpr.consents", each("revision", 0, -1), each("revision", 1, 2147483647)),
+    "consents_policy_version_check": Check(
+        "gdpr.consents", each("policy_version", "", "a" * 101), each("policy_version", "a", "é" * 100)
+    ),
+    "consents_recorded_by_check": Check(
+        "gdpr.consents", each("recorded_by", "", "app"), each("recorded_by", "officer", "person")
+    ),
+    "requests_kind_check": Check(
+        "gdpr.requests",
+        each("kind", "", "Access", "money"),
+        each("kind", "rectification", "erasure", "restriction", "portability", "objection", "access"),
+    ),
+    "requests_details_check": Check(
+        "gdpr.requests", each("details", "", "a" * 4001), each("details", "a", "é" * 4000, None)
+    ),
+    "requests_opened_by_check": Check("gdpr.requests", each("opened_by", "", "app"), each("opened_by", "officer")),
+    "requests_due_at_check": Check(
+        "gdpr.requests",
+        [{"received_at": LONG_AGO, "due_at": LONG_AGO}],
+        [{"received_at": LONG_AGO, "due_at": "2000-01-01T00:00:00.000001Z"}],
+    ),
+    "requests_extension_check": Check(
+        "gdpr.requests",
+        [
+            {"extended_at": LONG_AGO},
+            {"extension_reason": "r"},
+            *({"extended_at": LONG_AGO, "extension_reason": reason} for reason in ("", "a" * 1001)),
+        ],
+        [{"extended_at": LONG_AGO, "extension_reason": "é" * 1000}],
+    ),
+    "requests_completion_check": Check(
+        "gdpr.requests",
+        [{"completed_at": LONG_AGO}, {"outcome": "fulfilled"}],
+        [{"completed_at": LONG_AGO, "outcome": "fulfilled"}],
+    ),
+    "requests_outcome_check": Check(
+        "gdpr.requests",
+        [{"completed_at": LONG_AGO, "outcome": outcome} for outcome in ("", "ignored", "refused", "partly_fulfilled")],
+        [
+            {"completed_at": LONG_AGO, "outcome": "withdrawn"},
+            {"completed_at": LONG_AGO, "outcome": "refused", "outcome_note": "n"},
+        ],
+    ),
+    "requests_outcome_note_check": Check(
+        "gdpr.requests", each("outcome_note", "", "a" * 4001), each("outcome_note", "a", "é" * 4000)
+    ),
+    "inactivity_warnings_order_check": Check(
+        "gdpr.inactivity_warnings",
+        [{"warned_at": LONG_AGO}, {"erase_after": LONG_AGO}],
+        [{"last_active_at": LONG_AGO, "warned_at": "2001-01-01T00:00:00Z", "erase_after": "2001-02-01T00:00:00Z"}],
+    ),
 }  # fmt: skip
 
 KEYS = {
+    "settings_pk": Key("gdpr.settings", {"name": "other"}),
+    "consent_purposes_pk": Key("gdpr.consent_purposes", {"purpose": "other"}),
+    "consents_pk": Key("gdpr.consents", {"revision": 2}),
+    "requests_pk": Key("gdpr.requests", {"request_id": NOBODY}),
+    "inactivity_warnings_pk": Key("gdpr.inactivity_warnings", {"user_id": OTHER}),
     "partitioned_tables_pk": Key("ops.partitioned_tables", {"table_name": "other"}),
     "maintenance_tasks_pk": Key("ops.maintenance_tasks", {"task": "other"}),
     "data_map_tables_pk": Key("gdpr.data_map_tables", {"table_name": "other"}),
@@ -479,6 +562,10 @@ KEYS = {
 UNIQUE_INDEXES = {"notifications_user_id_dedup_key_idx"}
 
 REFERENCES = {
+    "consents_user_fk": Reference("gdpr.consents", {"user_id": NOBODY}),
+    "consents_purpose_fk": Reference("gdpr.consents", {"purpose": "telepathy"}),
+    "requests_user_fk": Reference("gdpr.requests", {"user_id": NOBODY}),
+    "inactivity_warnings_user_fk": Reference("gdpr.inactivity_warnings", {"user_id": NOBODY}),
     "data_map_table_fk": Reference("gdpr.data_map", {"table_name": "other"}),
     "holds_user_fk": Reference("gdpr.holds", {"user_id": NOBODY}),
     "erasure_ledger_erasure_fk": Reference("gdpr.erasure_ledger", {"erasure_id": NOBODY}),

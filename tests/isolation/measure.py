@@ -46,8 +46,8 @@ CALLERS = f"""
     WHERE n.oid IN {OURS} AND a.grantee <> p.proowner
 """
 
-# Permission denied, or not a thing that can be done to such a relation.
-REFUSED = {"42501", "42809", "55000"}
+# Permission denied, by a trigger too, or not a thing that can be done to such a relation.
+REFUSED = {"42501", "42809", "55000", "PT403"}
 # Allowed to try: a constraint stood in the way, a foreign key before TRUNCATE, or the superuser's look at the rows.
 STOPPED_LATER = {"0A000", "23502", "23503", "23505", "23514", "55P03"}
 

@@ -21,6 +21,9 @@ CALLS = f"""
 EMPTY = "no rows"
 # Every routine that a person calls with an id: with Bob's, Alice finds nothing or is refused.
 SOMEBODY_ELSES = {
+    "gdpr.consent_history": ("SELECT gdpr.consent_history(%s)", "PT403"),
+    "gdpr.open_request": ("SELECT gdpr.open_request(%s, 'access')", "PT403"),
+    "gdpr.record_consent": ("SELECT gdpr.record_consent(%s, 'analytics', false, '2026-01')", "PT403"),
     "gdpr.export_user_data": ("SELECT gdpr.export_user_data(%s)", "PT403"),
     "gdpr.export_user_data_rows": ("SELECT gdpr.export_user_data_rows(%s)", "PT403"),
     "auth.end_all_sessions": ("SELECT auth.end_all_sessions(%s)", "PT403"),

@@ -109,7 +109,8 @@ RULES = [
                 AND (n.nspname, r.rolname) NOT IN (
                     ('auth', 'pulsex_auth'), ('auth', 'pulsex_app'), ('auth', 'pulsex_worker'),
                     ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('ops', 'pulsex_worker'),
-                    ('gdpr', 'pulsex_privacy'), ('gdpr', 'pulsex_app'), ('gdpr', 'pulsex_worker')
+                    ('gdpr', 'pulsex_privacy'), ('gdpr', 'pulsex_app'), ('gdpr', 'pulsex_worker'),
+                    ('gdpr', 'pulsex_analyst')
                 )""",
         {
             "GRANT USAGE ON SCHEMA ops TO pulsex_app": "ops: pulsex_app",

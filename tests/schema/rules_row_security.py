@@ -17,7 +17,7 @@ RULES = [
         f"""SELECT name FROM ({TABLES}) AS t WHERE NOT (relrowsecurity AND relforcerowsecurity)
             AND (owned_by_a_person OR name NOT IN (
                 'pulsex.time_zones', 'pulsex.topics', 'ops.partitioned_tables', 'ops.maintenance_tasks',
-                'gdpr.data_map_tables', 'gdpr.data_map'
+                'gdpr.data_map_tables', 'gdpr.data_map', 'gdpr.settings', 'gdpr.consent_purposes'
             ))""",
         {
             "ALTER TABLE pulsex.users DISABLE ROW LEVEL SECURITY": "pulsex.users",
