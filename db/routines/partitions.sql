@@ -11,6 +11,8 @@ SET LOCAL ROLE pulsex_owner;
 
 -- The defaults; an operator may UPDATE them, and no deploy changes them back.
 INSERT INTO ops.partitioned_tables (schema_name, table_name, months_ahead, retention) VALUES
+-- A year, which PCI DSS 4.0 (10.5.1) asks for and beyond which CNIL (2021-122) sees no need, and the month under way.
+('audit', 'events', 3, '13 months'),
 -- Two years to look back and search in.
 ('pulsex', 'briefings', 3, '24 months'),
 -- A year to compare with, and the month under way; totals are kept in engagement_daily.
@@ -104,8 +106,23 @@ BEGIN
     EXECUTE format(
         'CREATE TABLE %1$I.%2$I (LIKE %1$I.%3$I INCLUDING ALL);
          ALTER TABLE %1$I.%2$I ENABLE ROW LEVEL SECURITY;
-         ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
-         ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+         ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY',
+        p_schema, v_name, p_table
+    );
+    IF (p_schema, p_table) = ('audit', 'events') THEN
+        -- Of its own, not its parent's, so that it keeps them when it is detached.
+        EXECUTE format(
+            'CREATE TRIGGER %1$s_refuse_change BEFORE UPDATE OR DELETE ON audit.%1$I
+             FOR EACH ROW EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             CREATE TRIGGER %1$s_refuse_truncate BEFORE TRUNCATE ON audit.%1$I
+             FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_change;
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_truncate',
+            v_name
+        );
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
         to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
@@ -169,13 +186,18 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET lock_timeout
 AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF p_schema = 'audit' THEN  -- before the lock for which every writer waits: none writes into the past
+        PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
     END IF;
     EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', p_schema, p_table);
     IF (p_schema, p_table) = ('pulsex', 'briefings') THEN
@@ -196,12 +218,17 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET lock_timeout
 AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NOT NULL THEN
+        IF p_schema = 'audit' THEN  -- it may have been detached by hand
+            PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
+        END IF;
         EXECUTE format('DROP TABLE %I.%I', p_schema, v_name);
     END IF;
     RETURN v_name;

@@ -11,7 +11,7 @@ BEGIN
             p.proowner::regrole AS owner,
             CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-        WHERE p.pronamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+        WHERE p.pronamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace)
             AND a.grantee <> p.proowner
     LOOP
         EXECUTE format('SET LOCAL ROLE %s', v_grant.owner);
@@ -22,7 +22,7 @@ BEGIN
         SELECT c.oid::regclass AS view, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
         WHERE c.relkind = 'v' AND a.grantee <> c.relowner
-            AND c.relnamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace)
+            AND c.relnamespace IN ('auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace)
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %s', v_grant.view, v_grant.grantee);
     END LOOP;
@@ -41,6 +41,15 @@ pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex
 ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance TO pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+audit.seal, audit.verify TO pulsex_worker, pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+audit.oldest_unsealed TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+audit.trail TO pulsex_privacy;
+-- The owner makes triggers and partitions, and is called by the worker to expire them.
+GRANT EXECUTE ON FUNCTION
+audit.record_change, audit.refuse_change, audit.release_month TO pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
