@@ -3,6 +3,12 @@
 
 SET check_function_bodies = false;
 
+CREATE SCHEMA audit;
+
+ALTER SCHEMA audit OWNER TO pulsex_owner;
+
+COMMENT ON SCHEMA audit IS 'The append-only log of changes to personal data, and its seals.';
+
 CREATE SCHEMA auth;
 
 ALTER SCHEMA auth OWNER TO pulsex_owner;
@@ -26,6 +32,536 @@ CREATE SCHEMA pulsex;
 ALTER SCHEMA pulsex OWNER TO pulsex_owner;
 
 COMMENT ON SCHEMA pulsex IS 'The app''s data, each person''s own under row level security.';
+
+CREATE FUNCTION audit.begin_erasure(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    EXECUTE format('SET LOCAL pulsex.erasure = %L', audit.erasure_mark(p_user_id));
+END
+$$;
+
+ALTER FUNCTION audit.begin_erasure(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.begin_erasure(p_user_id uuid) IS 'From here to audit.scrub(), or the end of the transaction, nothing is written about this person, since it would only
+have to be blotted out again: gdpr.erase_user() says so before it deletes their rows.';
+
+CREATE FUNCTION audit.erasure_mark(p_user_id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_subject bytea := convert_to('erasure of ' || p_user_id, 'UTF8')
+        || timestamptz_send(now()) || int4send(pg_backend_pid());
+BEGIN
+    RETURN (
+        SELECT p_user_id || '.' || encode(sha256(k.outer_pad || sha256(k.inner_pad || v_subject)), 'hex')
+        FROM auth.signing_key AS k
+    );
+END
+$$;
+
+ALTER FUNCTION audit.erasure_mark(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.erasure_mark(p_user_id uuid) IS 'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start of
+this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
+service can work out what to set it to.';
+
+CREATE FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(concat(p_action, ' ', COALESCE(p_table_name, '-'::text), ' ', p_role_name), 'UTF8'::name)));
+
+ALTER FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) IS 'SHA-256 over what of an event stays for ever: all but its owner, payload and salt, to which the commitment commits. No
+two events spell the same, since neither action nor table has a space in it.';
+
+CREATE FUNCTION audit.is_erasing(p_user_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF current_setting('pulsex.erasure', true) LIKE p_user_id || '.%' THEN
+        RETURN current_setting('pulsex.erasure') = audit.erasure_mark(p_user_id);
+    END IF;
+    RETURN FALSE;
+END
+$$;
+
+ALTER FUNCTION audit.is_erasing(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.is_erasing(p_user_id uuid) IS 'True while this transaction erases this person: audit.begin_erasure() said so.';
+
+CREATE FUNCTION audit.oldest_unsealed() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN (SELECT min(u.occurred_at) FROM audit.unsealed_events AS u);
+END
+$$;
+
+ALTER FUNCTION audit.oldest_unsealed() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.oldest_unsealed() IS 'When the oldest event happened that no seal covers, or null: for ops.health. It grows old when nobody seals, or when an
+event was deleted before it was sealed.';
+
+CREATE FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM audit.write_event(
+        coalesce(p_user_id, '00000000-0000-0000-0000-000000000000'), NULL, p_action, coalesce(p_details, '{}')
+    );
+END
+$$;
+
+ALTER FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the data
+of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else may call
+it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60 lower-case
+letters and underscores.';
+
+CREATE FUNCTION audit.record_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_old jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    v_new jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+    v_is_update boolean := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
+    v_same text[];
+    v_key jsonb := '{}';
+    v_withheld text[];
+    v_argument text;
+    v_column text;
+BEGIN
+    IF v_is_update THEN
+        v_same := ARRAY(SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key) || 'updated_at'::text;
+    END IF;
+    FOREACH v_argument IN ARRAY TG_ARGV[1:] LOOP
+        v_column := substr(v_argument, 2);
+        IF v_argument LIKE '=%' THEN
+            v_key := v_key || jsonb_build_object(v_column, v_new -> v_column);
+        ELSIF v_column = ANY (v_same) THEN
+            CONTINUE;
+        ELSIF v_argument LIKE '#%' THEN
+            v_old := v_old || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
+            v_new := v_new || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
+        ELSE
+            v_withheld := v_withheld || v_column;
+        END IF;
+    END LOOP;
+    v_old := v_old - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
+    v_new := v_new - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
+
+    IF NOT v_is_update THEN
+        -- A row that passes to another person is gone from the one and new to the other; neither's record names both.
+        IF v_old IS NOT NULL THEN
+            PERFORM audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
+        END IF;
+        IF v_new IS NOT NULL THEN
+            PERFORM audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
+        END IF;
+    ELSIF v_new <> '{}' OR v_withheld IS NOT NULL THEN
+        PERFORM audit.write_event(
+            NEW.user_id, TG_ARGV[0], 'update', jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new)
+            || CASE WHEN v_withheld IS NULL THEN '{}' ELSE jsonb_build_object('withheld', v_withheld) END
+        );
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION audit.record_change() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.record_change() IS 'Trigger, after a row is inserted, updated or deleted: writes the event. Its arguments are the table as schema.table,
+then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column for
+what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is recorded
+with the whole row, so that every later state follows from the log; a delete with what was there; an update with its key
+and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event has a time.';
+
+CREATE FUNCTION audit.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF TG_ARGV[0] = 'audit.events' AND TG_OP = 'DELETE' THEN
+        IF audit.is_erasing(OLD.user_id) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'PT403';
+END
+$$;
+
+ALTER FUNCTION audit.refuse_change() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.refuse_change() IS 'Trigger: nobody changes the log, a superuser neither, unless they take the trigger away, which audit.verify() reports.
+The one exception are the events of a person who is being erased. Its argument is the table. Errors: PT403.';
+
+CREATE FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM audit.unsealed_events AS u WHERE u.occurred_at >= p_from AND u.occurred_at < p_to)
+        OR EXISTS (
+            SELECT FROM audit.seal_contents AS c INNER JOIN audit.seals AS s ON s.seal_id = c.seal_id
+            WHERE s.first_at >= p_from AND s.last_at < p_to
+        )
+    THEN
+        PERFORM audit.record('expire', NULL, jsonb_build_object('from', p_from, 'to', p_to));
+        PERFORM audit.seal();
+    END IF;
+    IF EXISTS (SELECT FROM audit.unsealed_events AS u WHERE u.occurred_at >= p_from AND u.occurred_at < p_to) THEN
+        RAISE EXCEPTION 'events from % to % can''t be sealed', p_from, p_to USING ERRCODE = '55000';
+    END IF;
+    DELETE FROM audit.seal_contents AS c USING audit.seals AS s
+    WHERE c.seal_id = s.seal_id AND s.first_at >= p_from AND s.last_at < p_to;
+END
+$$;
+
+ALTER FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) IS 'Before a month of the log is detached or dropped, from p_from to before p_to: records that it expires, seals all there
+is, so that the chain says from when on the log is kept, and forgets which events the month''s seals were of. The seals
+stay. Again changes nothing. Errors: 55000 an event of that month can''t be sealed, since it is gone.';
+
+CREATE FUNCTION audit.scrub(p_user_id uuid, p_tables text[] DEFAULT NULL::text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_nobody uuid := '00000000-0000-0000-0000-000000000000';
+    v_months jsonb;
+    v_scrubbed bigint;
+BEGIN
+    IF p_user_id IS NULL OR p_user_id = v_nobody THEN
+        RAISE EXCEPTION 'nobody is no person to erase' USING ERRCODE = 'PT422';
+    END IF;
+    PERFORM audit.begin_erasure(p_user_id);
+    WITH gone AS (
+        DELETE FROM audit.events AS e
+        WHERE e.user_id = p_user_id AND (p_tables IS NULL OR e.table_name = ANY (p_tables))
+        RETURNING e.occurred_at, e.event_id, e.role_name, e.table_name, e.action, e.commitment
+    ), blank AS (
+        INSERT INTO audit.events (user_id, occurred_at, event_id, role_name, table_name, action, commitment)
+        SELECT v_nobody, g.occurred_at, g.event_id, g.role_name, g.table_name, g.action, g.commitment FROM gone AS g
+        RETURNING occurred_at
+    ), months AS (
+        SELECT to_char(b.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS events
+        FROM blank AS b GROUP BY month
+    )
+    SELECT jsonb_object_agg(m.month, m.events), coalesce(sum(m.events), 0) INTO v_months, v_scrubbed FROM months AS m;
+    SET LOCAL pulsex.erasure = '';
+    IF v_scrubbed > 0 THEN
+        PERFORM audit.record('scrub', NULL, jsonb_build_object('events', v_months));
+    END IF;
+    RETURN v_scrubbed;
+END
+$$;
+
+ALTER FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) IS 'Erases a person from the log, or from its events of p_tables (schema.table; null: all events): payload and salt go, and
+the id becomes all zeros; time, role, table, action and commitment stay, so every seal still holds. Returns how many.
+How many of which month is recorded as an event, scrub, that is nobody''s: audit.verify() compares it with the blank
+events there are. For gdpr.erase_user() alone: nobody else may call it. Ends what audit.begin_erasure() began.
+Errors: PT422 no person.';
+
+CREATE FUNCTION audit.seal() RETURNS bytea
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_first timestamptz;
+    v_last timestamptz;
+    v_batch record;
+    v_seal audit.seals;
+    v_previous bytea;
+BEGIN
+    -- Sealers take turns; writers never come near this table.
+    LOCK TABLE audit.seal_contents IN SHARE UPDATE EXCLUSIVE MODE;
+    SELECT s.* INTO v_seal FROM audit.seals AS s ORDER BY s.seal_id DESC LIMIT 1;
+    v_previous := v_seal.digest;
+    v_seal.kept_from := greatest(v_seal.kept_from, (
+        SELECT coalesce(date_trunc('month', now() AT TIME ZONE 'UTC' - r.retention) AT TIME ZONE 'UTC', '-infinity')
+        FROM ops.partitioned_tables AS r WHERE r.schema_name = 'audit' AND r.table_name = 'events'
+    ), '-infinity');
+    SELECT min(u.occurred_at), max(u.occurred_at) INTO v_first, v_last FROM audit.unsealed_events AS u;
+
+    FOR v_batch IN
+        WITH taken AS (
+            DELETE FROM audit.unsealed_events AS u USING audit.events AS e
+            WHERE u.occurred_at = e.occurred_at AND u.event_id = e.event_id AND e.occurred_at BETWEEN v_first AND v_last
+            RETURNING e.event_id, e.occurred_at, date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS month,
+                audit.event_digest(e.event_id, e.occurred_at, e.role_name, e.table_name, e.action, e.commitment)
+                    AS digest
+        ), numbered AS (
+            SELECT t.*, (row_number() OVER (PARTITION BY t.month ORDER BY t.event_id) - 1) / 10000 AS batch
+            FROM taken AS t
+        )
+        SELECT n.month, n.batch, min(n.occurred_at) AS first_at, max(n.occurred_at) AS last_at,
+            array_agg(n.event_id ORDER BY n.event_id) AS event_ids,
+            sha256(string_agg(n.digest, '' ORDER BY n.event_id)) AS contents_digest
+        FROM numbered AS n GROUP BY n.month, n.batch ORDER BY n.month, n.batch
+    LOOP
+        v_seal.seal_id := coalesce(v_seal.seal_id, 0) + 1;
+        v_seal.sealed_at := clock_timestamp();
+        v_seal.month := v_batch.month;
+        v_seal.first_at := v_batch.first_at;
+        v_seal.last_at := v_batch.last_at;
+        v_seal.events := cardinality(v_batch.event_ids);
+        v_seal.contents_digest := v_batch.contents_digest;
+        v_seal.digest := audit.seal_digest(v_previous, v_seal);
+        INSERT INTO audit.seals SELECT v_seal.*;
+        INSERT INTO audit.seal_contents (seal_id, event_ids) VALUES (v_seal.seal_id, v_batch.event_ids);
+        v_previous := v_seal.digest;
+    END LOOP;
+    RETURN v_previous;
+END
+$$;
+
+ALTER FUNCTION audit.seal() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.seal() IS 'Seals every event that it can see and no seal covers yet, at most 10000 to a seal and each month''s apart, and returns
+the last digest of the chain: keep it outside of this server, for audit.verify(). Null: nothing was ever sealed. With
+nothing new it changes nothing. Writers don''t wait for it; another sealer does, until this transaction ends.
+Errors: 40001 or 23505 in a REPEATABLE READ transaction that began before another sealer''s ended.';
+
+CREATE TABLE audit.seals (
+    seal_id bigint NOT NULL,
+    sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    kept_from timestamp with time zone NOT NULL,
+    month date NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    events integer NOT NULL,
+    contents_digest bytea NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT seals_digests_check CHECK (((octet_length(contents_digest) = 32) AND (octet_length(digest) = 32))),
+    CONSTRAINT seals_events_check CHECK ((events > 0)),
+    CONSTRAINT seals_seal_id_check CHECK ((seal_id > 0))
+);
+
+ALTER TABLE ONLY audit.seals FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seals OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.seals IS 'The chain: each seal''s digest covers the one before it and the events of one batch, all of one month, so that a month
+can be dropped whole. Append-only, for ever, and tells of nobody: UPDATE, DELETE and TRUNCATE raise PT403.';
+
+COMMENT ON COLUMN audit.seals.seal_id IS '1, 2, 3, … without a gap; the key is what keeps the chain from forking.';
+
+COMMENT ON COLUMN audit.seals.kept_from IS 'The retention of audit.events as it was at this seal: what happened before this may be gone. Never earlier than the
+seal''s before.';
+
+COMMENT ON COLUMN audit.seals.month IS 'The first day of its events'' month (UTC).';
+
+COMMENT ON COLUMN audit.seals.contents_digest IS 'SHA-256 over audit.event_digest() of each of its events, in the order of event_id.';
+
+COMMENT ON COLUMN audit.seals.digest IS 'audit.seal_digest() of the previous digest and this row.';
+
+CREATE FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN sha256(((((((((COALESCE(p_previous, '\x'::bytea) || int8send((p_seal).seal_id)) || timestamptz_send((p_seal).sealed_at)) || timestamptz_send((p_seal).kept_from)) || date_send((p_seal).month)) || timestamptz_send((p_seal).first_at)) || timestamptz_send((p_seal).last_at)) || int4send((p_seal).events)) || (p_seal).contents_digest));
+
+ALTER FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) IS 'SHA-256 over the digest of the previous seal (nothing before the first) and every column of this one but its digest.';
+
+CREATE FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_to timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, p_limit integer DEFAULT 100) RETURNS TABLE(occurred_at timestamp with time zone, event_id uuid, role_name text, table_name text, action text, payload jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_read bigint;
+BEGIN
+    IF p_user_id IS NULL OR p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'a page of one person''s trail has 1 to 10000 events' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT e.occurred_at, e.event_id, e.role_name, e.table_name, e.action, e.payload FROM audit.events AS e
+    WHERE e.user_id = p_user_id AND e.occurred_at >= p_from AND e.occurred_at < p_to
+    ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT p_limit;
+    GET DIAGNOSTICS v_read = ROW_COUNT;
+    PERFORM audit.record('read', p_user_id, jsonb_build_object(
+        'what', 'audit.trail', 'from', p_from, 'to', p_to, 'events', v_read
+    ));
+END
+$$;
+
+ALTER FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) IS 'What happened to a person''s data from p_from to before p_to, the newest first; the next page is up to the last
+occurred_at of this one. That it was read is an event itself: commit it, since rolling back leaves no trace of the read
+but in the server''s own log. Errors: PT422 no person, or p_limit outside 1 to 10000.';
+
+CREATE FUNCTION audit.verify(p_expected_digest bytea DEFAULT NULL::bytea) RETURNS TABLE(finding text, seal_id bigint, event_id uuid, detail text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_kept_from timestamptz := coalesce(
+        (SELECT s.kept_from FROM audit.seals AS s ORDER BY s.seal_id DESC LIMIT 1), '-infinity'
+    );
+BEGIN
+    IF p_expected_digest IS NOT NULL
+        AND NOT EXISTS (SELECT FROM audit.seals AS s WHERE s.digest = p_expected_digest)
+    THEN
+        RETURN QUERY SELECT 'rolled_back', NULL::bigint, NULL::uuid, 'no seal has the expected digest';
+    END IF;
+
+    RETURN QUERY
+    WITH chain AS (
+        SELECT s.seal_id AS number, s.digest, audit.seal_digest(lag(s.digest) OVER w, s) AS wanted,
+            lag(s.seal_id, 1, 0::bigint) OVER w AS previous
+        FROM audit.seals AS s WINDOW w AS (ORDER BY s.seal_id)
+    )
+    SELECT CASE WHEN c.previous + 1 = c.number THEN 'seal_changed' ELSE 'seal_missing' END,
+        c.previous + 1, NULL::uuid,
+        CASE
+            WHEN c.previous + 1 = c.number THEN 'its digest doesn''t follow from it and the seal before it'
+            ELSE format('there is none from %s to %s', c.previous + 1, c.number - 1)
+        END
+    FROM chain AS c WHERE c.previous + 1 <> c.number OR c.digest <> c.wanted
+    ORDER BY c.number;
+
+    -- One pass over the events beside the ids that the seals and the waiting list have; seal 0 is what waits.
+    RETURN QUERY
+    WITH listed AS (
+        SELECT s.seal_id AS number, c.id, NULL::timestamptz AS occurred_at
+        FROM audit.seals AS s
+        INNER JOIN audit.seal_contents AS l ON l.seal_id = s.seal_id
+        CROSS JOIN unnest(l.event_ids) AS c (id)
+        WHERE s.last_at >= v_kept_from
+        UNION ALL
+        SELECT 0, u.event_id, u.occurred_at FROM audit.unsealed_events AS u
+    ), present AS (
+        SELECT e.event_id AS id, e.occurred_at,
+            audit.event_digest(e.event_id, e.occurred_at, e.role_name, e.table_name, e.action, e.commitment) AS digest,
+            sha256(e.salt || convert_to(e.payload::text, 'UTF8')) <> e.commitment AS is_changed,
+            e.payload ->> 'user_id' IS DISTINCT FROM e.user_id::text AND e.payload IS NOT NULL AS is_misplaced
+        FROM audit.events AS e WHERE e.occurred_at >= v_kept_from
+    ), compared AS (
+        SELECT l.number, count(p.id) AS events, sha256(string_agg(p.digest, '' ORDER BY p.id)) AS digest,
+            array_agg(l.id) FILTER (WHERE p.id IS NULL OR l.occurred_at <> p.occurred_at) AS missing,
+            array_agg(p.id) FILTER (WHERE p.is_changed) AS changed,
+            array_agg(p.id) FILTER (WHERE p.is_misplaced) AS misplaced,
+            array_agg(p.id) FILTER (WHERE l.number IS NULL) AS forged
+        FROM listed AS l FULL JOIN present AS p ON p.id = l.id GROUP BY l.number
+    )
+    SELECT f.finding, nullif(c.number, 0), f.id, f.detail
+    FROM compared AS c CROSS JOIN LATERAL (
+        SELECT 'event_missing' AS finding, m.id, 'it is listed, and not there or not at its time' AS detail
+        FROM unnest(c.missing) AS m (id)
+        UNION ALL
+        SELECT 'event_changed', m.id, 'its payload isn''t what its commitment says' FROM unnest(c.changed) AS m (id)
+        UNION ALL
+        SELECT 'event_changed', m.id, 'its payload says that it is somebody else''s' FROM unnest(c.misplaced) AS m (id)
+        UNION ALL
+        SELECT 'event_forged', m.id, 'no seal covers it, and it doesn''t wait for one' FROM unnest(c.forged) AS m (id)
+    ) AS f
+    UNION ALL
+    SELECT 'contents_changed', s.seal_id, NULL, format('it sealed %s events, of which there are %s, or others',
+        s.events, coalesce(c.events, 0))
+    FROM audit.seals AS s LEFT JOIN compared AS c ON c.number = s.seal_id
+    WHERE s.last_at >= v_kept_from
+        AND (s.events, s.contents_digest) IS DISTINCT FROM (coalesce(c.events, 0), c.digest)
+    ORDER BY 2, 1, 3;
+
+    RETURN QUERY
+    WITH blank AS (
+        SELECT to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS events
+        FROM audit.events AS e WHERE e.payload IS NULL AND e.occurred_at >= v_kept_from GROUP BY 1
+    ), scrubbed AS (
+        SELECT n.month, sum(n.events::bigint) AS events
+        FROM audit.events AS e CROSS JOIN jsonb_each_text(e.payload -> 'events') AS n (month, events)
+        WHERE e.user_id = '00000000-0000-0000-0000-000000000000' AND e.action = 'scrub'
+            AND n.month >= to_char(v_kept_from AT TIME ZONE 'UTC', 'YYYY-MM')
+        GROUP BY 1
+    )
+    SELECT 'payloads_missing', NULL::bigint, NULL::uuid, format('of %s: %s blank events, %s by audit.scrub()',
+        month, coalesce(b.events, 0), coalesce(s.events, 0))
+    FROM blank AS b FULL JOIN scrubbed AS s USING (month) WHERE b.events IS DISTINCT FROM s.events
+    ORDER BY month;
+
+    RETURN QUERY
+    SELECT 'unguarded', NULL::bigint, NULL::uuid, format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
+    FROM (
+        SELECT 'audit.events'::regclass::oid, 'TRUNCATE', 32
+        UNION ALL SELECT 'audit.seals'::regclass, v.verbs, v.bits
+        FROM (VALUES ('UPDATE and DELETE', 24), ('TRUNCATE', 32)) AS v (verbs, bits)
+        UNION ALL SELECT p.relation, v.verbs, v.bits
+        FROM ops.partitions AS p, (VALUES ('UPDATE and DELETE', 24), ('TRUNCATE', 32)) AS v (verbs, bits)
+        WHERE p.schema_name = 'audit'
+    ) AS g (relation, verbs, bits)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = g.relation AND t.tgfoid = 'audit.refuse_change'::regproc
+            AND t.tgenabled = 'A' AND t.tgtype & g.bits = g.bits
+    )
+    UNION ALL
+    SELECT 'unguarded', NULL, NULL, format('%s doesn''t record its changes', t.tgrelid::regclass)
+    FROM pg_catalog.pg_trigger AS t
+    WHERE t.tgfoid = 'audit.record_change'::regproc AND t.tgenabled IN ('D', 'R')
+    ORDER BY 4;
+END
+$$;
+
+ALTER FUNCTION audit.verify(p_expected_digest bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.verify(p_expected_digest bytea) IS 'What is wrong with the audit log and where: no row when all is well. p_expected_digest: the last one that audit.seal()
+gave, kept outside of this server; the chain may have grown since, but it has to be in it. finding is
+rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an older
+state of itself or made anew;
+seal_missing, seal_changed: seal_id is the first, which was deleted, or doesn''t follow from what it says;
+contents_changed: an event of this seal isn''t what was sealed, in time, role, table, action or commitment;
+event_missing: one that was sealed, or (seal_id is null) waits for it, is gone or has another time;
+event_changed: its payload or its owner isn''t what its commitment says;
+event_forged: it is in no seal, and doesn''t wait for one: it was put in, or its seal was taken out;
+payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them can
+no longer be told, but the time, role, table and action of each still can;
+unguarded: a trigger is missing or off.
+What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events, or
+was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from); that a
+superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever writes.';
+
+CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_occurred_at timestamptz := clock_timestamp();
+    v_event_id uuid := uuidv7();
+    v_salt bytea := uuid_send(gen_random_uuid());
+    v_actor uuid := auth.current_user_id();
+    v_payload jsonb := p_details || jsonb_build_object('user_id', p_user_id);
+BEGIN
+    IF current_setting('pulsex.erasure', true) <> '' AND audit.is_erasing(p_user_id) THEN
+        RETURN;
+    END IF;
+    IF v_actor IS NOT NULL THEN
+        v_payload := v_payload || CASE v_actor WHEN p_user_id THEN '{"by": "self"}' ELSE '{"by": "another"}' END::jsonb;
+    END IF;
+    INSERT INTO audit.events (user_id, occurred_at, event_id, table_name, action, payload, salt, commitment)
+    VALUES (
+        p_user_id, v_occurred_at, v_event_id, p_table, p_action, v_payload, v_salt,
+        sha256(v_salt || convert_to(v_payload::text, 'UTF8'))
+    );
+    INSERT INTO audit.unsealed_events (occurred_at, event_id) VALUES (v_occurred_at, v_event_id);
+END
+$$;
+
+ALTER FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) IS 'Writes one event about the data of p_user_id, and that no seal covers it yet. by is the person whose session this
+transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody else''s
+record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition is for the present month, or an action that is none.';
 
 CREATE FUNCTION auth.current_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED
@@ -357,6 +893,10 @@ BEGIN
         ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
         SET failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
     END IF;
+    -- For a decoy at the same cost, as nobody's.
+    PERFORM audit.record('login_failed', CASE WHEN v_login.known THEN p_user_id END, jsonb_build_object(
+        'failed_attempts', v_failures
+    ));
 END
 $$;
 
@@ -473,14 +1013,24 @@ CREATE FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid DEFAULT NU
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+DECLARE
+    v_ended integer := 0;
+    v_pass integer;
 BEGIN
     -- A rotation under way holds its old row until it commits the new one; the next pass sees that one too.
     LOOP
         UPDATE auth.sessions AS s SET revoked_at = now()
         WHERE s.user_id = p_user_id AND (p_family_id IS NULL OR s.family_id = p_family_id)
             AND (s.revoked_at IS NULL OR s.revoked_at > now());
-        EXIT WHEN NOT FOUND;
+        GET DIAGNOSTICS v_pass = ROW_COUNT;
+        EXIT WHEN v_pass = 0;
+        v_ended := v_ended + v_pass;
     END LOOP;
+    IF v_ended > 0 THEN
+        PERFORM audit.record('revoke_sessions', p_user_id, jsonb_build_object(
+            'sessions', v_ended, 'family_id', p_family_id
+        ));
+    END IF;
 END
 $$;
 
@@ -497,6 +1047,9 @@ DECLARE
     v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
 BEGIN
     IF v_session.revoked_at <= now() THEN
+        PERFORM audit.record('token_reused', v_session.user_id, jsonb_build_object(
+            'session_id', v_session.session_id, 'family_id', v_session.family_id
+        ));
         PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
         RETURN NULL;
     END IF;
@@ -656,6 +1209,38 @@ ALTER FUNCTION gdpr.active_holds(p_user_id uuid) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.active_holds(p_user_id uuid) IS 'The legal holds on a person''s data that are neither released nor over.';
 
+CREATE FUNCTION gdpr.apply_retention(p_limit integer DEFAULT 1000, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_table record;
+    v_expired bigint := 0;
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 rows' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR p_at > now() THEN
+        RAISE EXCEPTION 'only what is past expires' USING ERRCODE = 'PT422';
+    END IF;
+    FOR v_table IN
+        SELECT m.schema_name, m.table_name FROM gdpr.data_map_tables AS m
+        WHERE m.retention IS NOT NULL ORDER BY m.place, m.table_name
+    LOOP
+        EXIT WHEN v_expired >= p_limit;
+        v_expired := v_expired + gdpr.expire_rows(
+            v_table.schema_name, v_table.table_name, (p_limit - v_expired)::integer, p_at
+        );
+    END LOOP;
+    RETURN v_expired;
+END
+$$;
+
+ALTER FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) IS 'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1 to
+100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked for
+long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
+
 CREATE FUNCTION gdpr.backup_horizon() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -688,6 +1273,8 @@ DECLARE
     v_scrubbed text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
+    -- What is append-only, and what a restriction keeps everybody else from, gives way to this.
+    PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -818,6 +1405,70 @@ ALTER FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) O
 COMMENT ON FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) IS 'Writes what gdpr.carry_out() did into the erasure''s certificate, and returns it. p_because: why an erasure that there
 was already went on: again, release, hold ended, replay.';
 
+CREATE FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_reason IS NULL THEN
+        RAISE EXCEPTION 'a setting is changed for a reason' USING ERRCODE = 'PT422';
+    END IF;
+    UPDATE gdpr.settings AS s SET value = p_value, reason = p_reason, changed_at = now() WHERE s.name = p_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such setting' USING ERRCODE = 'PT404';
+    END IF;
+    PERFORM audit.record('change_setting', NULL, jsonb_build_object('name', p_name, 'value', p_value));
+END
+$$;
+
+ALTER FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) IS 'Changes a setting of gdpr.settings, and remembers why; the change is logged. Null takes the value back.
+Errors: PT404 no such setting; PT422 no reason; 23514 a period outside of 7 days to 10 years, or a text too long.';
+
+CREATE FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.find_request(p_user_id, p_request_id);
+    IF p_outcome IS NULL OR p_at IS NULL OR p_outcome IN ('partly_fulfilled', 'refused') AND p_note IS NULL THEN
+        RAISE EXCEPTION 'an answer has an outcome, and a reason unless all was done' USING ERRCODE = 'PT422';
+    END IF;
+    UPDATE gdpr.requests AS r SET completed_at = p_at, outcome = p_outcome, outcome_note = p_note
+    WHERE r.user_id = p_user_id AND r.request_id = p_request_id;
+END
+$$;
+
+ALTER FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text, p_at timestamp with time zone) IS 'Remembers that a request was answered, at p_at: fulfilled, partly_fulfilled, refused or withdrawn; p_note says what was
+done, or why not (GDPR Art. 12(4)). An erasure takes its own request away with everything else: its certificate stays.
+Errors: PT404 no such request; PT409 answered already; PT422 no outcome, or no reason where not all was done; 23514 an unknown
+outcome or a note of over 4000 characters.';
+
+CREATE FUNCTION gdpr.consent_history(p_user_id uuid) RETURNS TABLE(purpose text, revision integer, is_granted boolean, policy_version text, recorded_at timestamp with time zone, recorded_by text, is_current boolean)
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 4
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.require_self_or_privacy(p_user_id);
+    PERFORM gdpr.record_look(p_user_id, 'consents');
+    RETURN QUERY
+    SELECT
+        c.purpose, c.revision, c.is_granted, c.policy_version, c.recorded_at, c.recorded_by,
+        c.revision = max(c.revision) OVER (PARTITION BY c.purpose)
+    FROM gdpr.consents AS c
+    WHERE c.user_id = p_user_id
+    ORDER BY c.purpose, c.revision;
+END
+$$;
+
+ALTER FUNCTION gdpr.consent_history(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.consent_history(p_user_id uuid) IS 'Every answer of a person to every purpose, and which are the current ones. Logged, when the officer looks.
+Errors: PT403 somebody else''s.';
+
 CREATE FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -841,6 +1492,105 @@ ALTER FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_becaus
 COMMENT ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) IS 'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate, which
 is as it was where there was nothing left to do.';
 
+CREATE FUNCTION gdpr.count_engagement_by_day() RETURNS TABLE(day date, event_type text, people bigint, median_events integer, median_dwell_s integer)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH counted AS (
+        SELECT u.user_id FROM pulsex.users AS u
+        WHERE u.status = 'active' AND gdpr.has_consent(u.user_id, 'analytics')
+    )
+    SELECT
+        d.day, d.event_type, count(*) / 10 * 10, percentile_disc(0.5) WITHIN GROUP (ORDER BY d.events),
+        (percentile_disc(0.5) WITHIN GROUP (ORDER BY d.dwell_ms) / 10000 * 10)::integer
+    FROM pulsex.engagement_daily AS d
+    INNER JOIN counted AS c ON c.user_id = d.user_id
+    GROUP BY d.day, d.event_type
+    HAVING count(*) >= 10
+    ORDER BY d.day, d.event_type;
+END
+$$;
+
+ALTER FUNCTION gdpr.count_engagement_by_day() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.count_engagement_by_day() IS 'For gdpr.engagement_by_day.';
+
+CREATE FUNCTION gdpr.count_followers_by_topic() RETURNS TABLE(slug text, label text, people bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT t.slug, t.label, count(*) / 10 * 10
+    FROM pulsex.user_topics AS f
+    INNER JOIN pulsex.users AS u ON u.user_id = f.user_id
+    INNER JOIN pulsex.topics AS t ON t.topic_id = f.topic_id
+    WHERE u.status = 'active'
+    GROUP BY t.topic_id, t.slug, t.label
+    HAVING count(*) >= 10
+    ORDER BY t.slug;
+END
+$$;
+
+ALTER FUNCTION gdpr.count_followers_by_topic() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.count_followers_by_topic() IS 'For gdpr.followers_by_topic.';
+
+CREATE FUNCTION gdpr.count_ratings_by_month() RETURNS TABLE(month date, edition text, people bigint, median_rating smallint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH rated AS (
+        SELECT
+            date_trunc('month', f.briefing_date)::date AS month, f.edition, f.user_id,
+            percentile_disc(0.5) WITHIN GROUP (ORDER BY f.rating) AS rating
+        FROM pulsex.briefing_feedback AS f
+        INNER JOIN pulsex.users AS u ON u.user_id = f.user_id
+        WHERE u.status = 'active' AND f.item_id = ''
+        GROUP BY 1, f.edition, f.user_id
+    )
+    SELECT r.month, r.edition, count(*) / 10 * 10, percentile_disc(0.5) WITHIN GROUP (ORDER BY r.rating)
+    FROM rated AS r
+    GROUP BY r.month, r.edition
+    HAVING count(*) >= 10
+    ORDER BY r.month, r.edition;
+END
+$$;
+
+ALTER FUNCTION gdpr.count_ratings_by_month() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.count_ratings_by_month() IS 'For gdpr.ratings_by_month.';
+
+CREATE FUNCTION gdpr.count_user_data(p_user_id uuid) RETURNS TABLE(category text, record text, records bigint)
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_relation record;
+BEGIN
+    PERFORM gdpr.record_look(p_user_id, 'data summary');
+    FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at NULLS FIRST LOOP
+        category := v_relation.category;
+        record := v_relation.label;
+        EXECUTE format(
+            'SELECT count(*) FROM %s AS r WHERE %s', v_relation.relation::regclass, v_relation.found_by
+        ) INTO records USING p_user_id;
+        IF records > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION gdpr.count_user_data(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.count_user_data(p_user_id uuid) IS 'How many records of what there are of a person, in the order and the words of an export; logged. For
+gdpr.user_data_summary.';
+
 CREATE FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -861,6 +1611,14 @@ $$;
 ALTER FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) IS 'Deletes a person''s rows from a table; returns how many from each partition, or from the table itself, by name.';
+
+CREATE FUNCTION gdpr.due_date(p_received_on date, p_months integer) RETURNS date
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_received_on + make_interval(months => p_months)))::date;
+
+ALTER FUNCTION gdpr.due_date(p_received_on date, p_months integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.due_date(p_received_on date, p_months integer) IS 'The last day of a period of calendar months that runs from p_received_on: the same date, or the last of the month.';
 
 CREATE FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -931,6 +1689,34 @@ ALTER FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) OW
 
 COMMENT ON FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) IS 'gdpr.erase_user(), for routines of the service that have checked who asks.';
 
+CREATE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 10, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_person record;
+    v_erased bigint := 0;
+BEGIN
+    IF p_at IS NULL OR p_at > now() THEN
+        RAISE EXCEPTION 'nobody is erased ahead of time' USING ERRCODE = 'PT422';
+    END IF;
+    FOR v_person IN
+        SELECT i.user_id FROM gdpr.inactive_accounts(p_at) AS i
+        INNER JOIN gdpr.inactivity_warnings AS w ON w.user_id = i.user_id AND w.last_active_at = i.last_active_at
+        WHERE w.erase_after <= p_at LIMIT p_limit
+    LOOP
+        PERFORM gdpr.erase(v_person.user_id, 'inactive');
+        v_erased := v_erased + 1;
+    END LOOP;
+    RETURN v_erased;
+END
+$$;
+
+ALTER FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) IS 'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since, and
+returns how many. Errors: PT422 p_at null or in the future.';
+
 CREATE FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -994,6 +1780,52 @@ $$;
 ALTER FUNCTION gdpr.erasures_of(p_user_id uuid) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.erasures_of(p_user_id uuid) IS 'The erasures that an id is entered with, under any key there is.';
+
+CREATE FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_map record;
+    v_key text;
+    v_kept text;
+    v_expired bigint;
+BEGIN
+    SELECT m.retention, m.retention_from, m.category, c.oid AS relation INTO v_map
+    FROM gdpr.data_map_tables AS m
+    INNER JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(format('%I.%I', m.schema_name, m.table_name))
+    WHERE m.schema_name = p_schema AND m.table_name = p_table;
+    -- By the key: a physical address would mean another row on another shard.
+    SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum) INTO v_key
+    FROM pg_catalog.pg_index AS i
+    INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+    WHERE i.indrelid = v_map.relation AND i.indisprimary;
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = v_map.relation AND a.attname = 'user_id' AND NOT a.attisdropped
+    ) THEN
+        v_kept := 'AND NOT EXISTS (
+                SELECT FROM pulsex.users AS u WHERE u.user_id = t.user_id AND u.status = ''restricted''
+            ) AND NOT EXISTS (
+                SELECT FROM gdpr.holds AS h
+                WHERE h.user_id = t.user_id AND h.category = $2 AND h.released_at IS NULL
+                    AND coalesce(h.held_until, ''infinity'') > $3
+            )';
+    END IF;
+    EXECUTE format(
+        'DELETE FROM %1$I.%2$I AS t WHERE (%3$s) IN (
+            SELECT %3$s FROM %1$I.%2$I AS t WHERE t.%4$I < $1 %5$s LIMIT $4 FOR UPDATE SKIP LOCKED
+        )', p_schema, p_table, v_key, v_map.retention_from, v_kept
+    ) USING p_at - v_map.retention, v_map.category, p_at, p_limit;
+    GET DIAGNOSTICS v_expired = ROW_COUNT;
+    RETURN v_expired;
+END
+$_$;
+
+ALTER FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) IS 'Deletes up to p_limit rows of a table that have outlived what the data map gives them at p_at, and returns how many. Rows
+that somebody holds locked, or whose person is restricted or under a hold of their category, are left.';
 
 CREATE FUNCTION gdpr.export_erasure_ledger() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1169,6 +2001,34 @@ collected on the server, beyond work_mem in a temporary file that goes with the 
 it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log remembers it.
 Errors: PT403 somebody else''s; PT404 no such person.';
 
+CREATE FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone DEFAULT now()) RETURNS date
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_request gdpr.requests := gdpr.find_request(p_user_id, p_request_id);
+    v_due_on date := gdpr.due_date((v_request.received_at AT TIME ZONE v_request.time_zone)::date, 3);
+BEGIN
+    IF p_reason IS NULL THEN
+        RAISE EXCEPTION 'an extension has a reason' USING ERRCODE = 'PT422';
+    ELSIF v_request.extended_at IS NOT NULL OR (p_at < v_request.due_at) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a request is extended once, and before it is due' USING ERRCODE = 'PT409';
+    END IF;
+    UPDATE gdpr.requests AS r
+    SET extended_at = p_at, extension_reason = p_reason, due_on = v_due_on,
+        due_at = pulsex.delivery_instant(v_due_on + 1, '00:00', v_request.time_zone)
+    WHERE r.user_id = p_user_id AND r.request_id = p_request_id;
+    RETURN v_due_on;
+END
+$$;
+
+ALTER FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone) IS 'Gives two further months, three from receipt in all, and returns the new last day (GDPR Art. 12(3): for complex or many
+requests; tell the person, with p_reason, within the first month).
+Errors: PT404 no such request; PT409 answered, extended before, or due already; PT422 no reason; 23514 one of no or over 1000
+characters.';
+
 CREATE FUNCTION gdpr.find_personal_data(p_user_id uuid) RETURNS TABLE(relation text, category text, row_count bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1193,6 +2053,111 @@ COMMENT ON FUNCTION gdpr.find_personal_data(p_user_id uuid) IS 'Where there are 
 detached ones too), category, how many. No row: nothing is left. The audit log remembers it. Errors: PT403 for anybody
 but pulsex_privacy.';
 
+CREATE TABLE gdpr.requests (
+    user_id uuid NOT NULL,
+    request_id uuid DEFAULT uuidv7() NOT NULL,
+    kind text NOT NULL,
+    details text,
+    opened_by text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    time_zone text NOT NULL,
+    due_on date NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    extended_at timestamp with time zone,
+    extension_reason text,
+    completed_at timestamp with time zone,
+    outcome text,
+    outcome_note text,
+    CONSTRAINT requests_completion_check CHECK ((num_nulls(completed_at, outcome) = ANY (ARRAY[0, 2]))),
+    CONSTRAINT requests_details_check CHECK (((char_length(details) >= 1) AND (char_length(details) <= 4000))),
+    CONSTRAINT requests_due_at_check CHECK ((due_at > received_at)),
+    CONSTRAINT requests_extension_check CHECK (((num_nulls(extended_at, extension_reason) = ANY (ARRAY[0, 2])) AND ((char_length(extension_reason) >= 1) AND (char_length(extension_reason) <= 1000)))),
+    CONSTRAINT requests_kind_check CHECK ((kind = ANY (ARRAY['access'::text, 'rectification'::text, 'erasure'::text, 'restriction'::text, 'portability'::text, 'objection'::text]))),
+    CONSTRAINT requests_opened_by_check CHECK ((opened_by = ANY (ARRAY['person'::text, 'officer'::text]))),
+    CONSTRAINT requests_outcome_check CHECK (((outcome = ANY (ARRAY['fulfilled'::text, 'partly_fulfilled'::text, 'refused'::text, 'withdrawn'::text])) AND ((outcome <> ALL (ARRAY['partly_fulfilled'::text, 'refused'::text])) OR (outcome_note IS NOT NULL)))),
+    CONSTRAINT requests_outcome_note_check CHECK (((char_length(outcome_note) >= 1) AND (char_length(outcome_note) <= 4000)))
+);
+
+ALTER TABLE ONLY gdpr.requests FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.requests OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.requests IS 'What people asked for under GDPR Art. 15 to 21, and by when it is to be answered.';
+
+COMMENT ON COLUMN gdpr.requests.opened_by IS 'person: in their own session; officer: it came by another way.';
+
+COMMENT ON COLUMN gdpr.requests.time_zone IS 'The person''s zone when it came: the calendar that the period runs by.';
+
+COMMENT ON COLUMN gdpr.requests.due_on IS 'The last day for an answer: gdpr.due_date().';
+
+COMMENT ON COLUMN gdpr.requests.due_at IS 'When due_on is over in time_zone: from then on it is overdue.';
+
+COMMENT ON COLUMN gdpr.requests.extension_reason IS 'What the person was told (Art. 12(3)).';
+
+COMMENT ON COLUMN gdpr.requests.outcome_note IS 'What was done, or why not: whoever is refused is told the reasons (Art. 12(4)).';
+
+CREATE FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) RETURNS gdpr.requests
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_request gdpr.requests;
+BEGIN
+    SELECT * INTO v_request FROM gdpr.requests AS r
+    WHERE r.user_id = p_user_id AND r.request_id = p_request_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such request' USING ERRCODE = 'PT404';
+    ELSIF v_request.completed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'this request is answered' USING ERRCODE = 'PT409';
+    END IF;
+    RETURN v_request;
+END
+$$;
+
+ALTER FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) IS 'An open request, locked. Errors: PT404 there is none of this id; PT409 it is answered already.';
+
+CREATE FUNCTION gdpr.find_user(p_email text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_user_id uuid := (
+        SELECT i.user_id FROM auth.identities AS i
+        WHERE i.provider = 'email' AND i.subject = auth.normalize_email(p_email)
+    );
+BEGIN
+    IF v_user_id IS NULL THEN
+        RAISE EXCEPTION 'nobody has this e-mail address' USING ERRCODE = 'PT404';
+    END IF;
+    PERFORM gdpr.record_look(v_user_id, 'e-mail address');
+    RETURN v_user_id;
+END
+$$;
+
+ALTER FUNCTION gdpr.find_user(p_email text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.find_user(p_email text) IS 'The id of the person with this e-mail address, in whatever case; logged. Errors: PT404 nobody has it.';
+
+CREATE FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT c.is_granted FROM gdpr.consents AS c
+        WHERE c.user_id = p_user_id AND c.purpose = p_purpose
+        ORDER BY c.revision DESC LIMIT 1
+    ), FALSE);
+END
+$$;
+
+ALTER FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) IS 'Whether a person''s consent to a purpose holds now. False when they were never asked: silence is not consent (Recital
+32). For the routines that rest on it.';
+
 CREATE FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN sha256((p_outer_pad || sha256((p_inner_pad || uuid_send(p_user_id)))));
@@ -1200,6 +2165,33 @@ CREATE FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad
 ALTER FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) IS 'HMAC-SHA256 (RFC 2104) of an id under a key, whose pads these are.';
+
+CREATE FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, last_active_at timestamp with time zone, warned_at timestamp with time zone, erase_after timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_before timestamptz := p_at - (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_after');
+BEGIN
+    RETURN QUERY
+    SELECT u.user_id, a.at, w.warned_at, w.erase_after
+    FROM pulsex.users AS u
+    LEFT JOIN gdpr.inactivity_warnings AS w ON w.user_id = u.user_id
+    CROSS JOIN LATERAL gdpr.last_active_at(u.user_id) AS a (at)
+    WHERE u.status = 'active' AND u.created_at < v_before AND a.at < v_before
+        AND NOT EXISTS (
+            SELECT FROM gdpr.holds AS h
+            WHERE h.user_id = u.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
+        )
+    ORDER BY a.at;
+END
+$$;
+
+ALTER FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) IS 'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when they
+were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the setting is
+taken back.';
 
 CREATE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -1217,6 +2209,37 @@ ALTER FUNCTION gdpr.is_privacy_officer() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.is_privacy_officer() IS 'Whether the caller of a definer routine acts as pulsex_privacy, having logged in so or by SET ROLE; a superuser may do
 anything anyway.';
+
+CREATE FUNCTION gdpr.last_active_at(p_user_id uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN (
+        SELECT greatest(
+            u.created_at, p.updated_at,
+            (SELECT max(s.last_used_at) FROM auth.sessions AS s WHERE s.user_id = p_user_id),
+            (SELECT max(b.read_at) FROM pulsex.briefings AS b WHERE b.user_id = p_user_id),
+            (SELECT max(n.read_at) FROM pulsex.notifications AS n WHERE n.user_id = p_user_id),
+            (SELECT max(f.updated_at) FROM pulsex.briefing_feedback AS f WHERE f.user_id = p_user_id),
+            (
+                SELECT max(c.recorded_at) FROM gdpr.consents AS c
+                WHERE c.user_id = p_user_id AND c.recorded_by = 'person'
+            ),
+            (SELECT max(r.received_at) FROM gdpr.requests AS r WHERE r.user_id = p_user_id)
+        )
+        FROM pulsex.users AS u
+        LEFT JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id AND p.user_id = p_user_id
+        WHERE u.user_id = p_user_id
+    );
+END
+$$;
+
+ALTER FUNCTION gdpr.last_active_at(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.last_active_at(p_user_id uuid) IS 'When a person last gave a sign of life: registered, used a session, read, rated, set, consented or asked something. Null
+for nobody. Sessions are forgotten a month after they end, so of a person who only ever signs in for less than that, and
+reads nothing, the last visit may be later than this.';
 
 CREATE FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -1242,6 +2265,87 @@ $$;
 ALTER FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) IS 'A text with the person''s id, name, e-mail address and other sign-in names, as whole words, replaced by an ellipsis.';
+
+CREATE FUNCTION gdpr.lift_restriction(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF gdpr.set_status(p_user_id, 'restricted', 'active') THEN
+        PERFORM audit.record('lift_restriction', p_user_id);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.lift_restriction(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.lift_restriction(p_user_id uuid) IS 'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out. Tell the person before
+(GDPR Art. 18(3)). Again changes nothing. Errors: PT404 no such user.';
+
+CREATE FUNCTION gdpr.list_open_requests(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, request_id uuid, kind text, details text, opened_by text, received_at timestamp with time zone, due_on date, due_at timestamp with time zone, is_extended boolean, is_overdue boolean)
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.record_look(o.user_id, 'open requests')
+    FROM (SELECT DISTINCT r.user_id FROM gdpr.requests AS r WHERE r.completed_at IS NULL) AS o;
+    RETURN QUERY
+    SELECT
+        r.user_id, r.request_id, r.kind, r.details, r.opened_by, r.received_at, r.due_on, r.due_at,
+        r.extended_at IS NOT NULL, r.due_at <= p_at
+    FROM gdpr.requests AS r
+    WHERE r.completed_at IS NULL
+    ORDER BY r.due_at;
+END
+$$;
+
+ALTER FUNCTION gdpr.list_open_requests(p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.list_open_requests(p_at timestamp with time zone) IS 'What is to be answered as of p_at, the next due first; for each person listed, the look is logged.';
+
+CREATE FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text DEFAULT NULL::text, p_received_at timestamp with time zone DEFAULT now()) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_is_person boolean := coalesce(auth.current_user_id() = p_user_id, FALSE);
+    v_time_zone text;
+    v_due_on date;
+    v_request_id uuid;
+BEGIN
+    PERFORM gdpr.require_self_or_privacy(p_user_id);
+    -- Locked, so that a person's requests are counted one after the other.
+    SELECT u.time_zone INTO v_time_zone FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF p_kind IS NULL THEN
+        RAISE EXCEPTION 'a request asks for something' USING ERRCODE = 'PT422';
+    ELSIF p_received_at IS NULL OR NOT isfinite(p_received_at) OR p_received_at > now()
+        OR v_is_person AND p_received_at < now()
+    THEN
+        RAISE EXCEPTION 'a request came now or, by the officer''s word, earlier' USING ERRCODE = 'PT422';
+    ELSIF v_is_person AND (
+        SELECT count(*) FROM gdpr.requests AS r WHERE r.user_id = p_user_id AND r.completed_at IS NULL
+    ) >= 10 THEN
+        RAISE EXCEPTION 'ten requests are open already' USING ERRCODE = 'PT409';
+    END IF;
+    v_due_on := gdpr.due_date((p_received_at AT TIME ZONE v_time_zone)::date, 1);
+    INSERT INTO gdpr.requests (user_id, kind, details, opened_by, received_at, time_zone, due_on, due_at)
+    VALUES (
+        p_user_id, p_kind, p_details, CASE WHEN v_is_person THEN 'person' ELSE 'officer' END, p_received_at, v_time_zone,
+        v_due_on, pulsex.delivery_instant(v_due_on + 1, '00:00', v_time_zone)
+    )
+    RETURNING request_id INTO v_request_id;
+    RETURN v_request_id;
+END
+$$;
+
+ALTER FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) IS 'Opens a request: access, rectification, erasure, restriction, portability or objection, and returns its id. A person opens
+it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or telephone. Due
+one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already, for a person; PT422
+no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details of over 4000 characters.';
 
 CREATE FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1338,6 +2442,55 @@ ALTER FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb
 COMMENT ON FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes to the audit log that somebody''s data were exported, read or erased: under their id while they are there, under
 nobody''s otherwise.';
 
+CREATE FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM gdpr.require_self_or_privacy(p_user_id);
+    IF p_granted IS NULL OR p_policy_version IS NULL THEN
+        RAISE EXCEPTION 'a consent is a yes or a no, to some version of a policy' USING ERRCODE = 'PT422';
+    END IF;
+    -- Of two answers at once, the later counts on from the earlier.
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    END IF;
+    INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+    SELECT
+        p_user_id, p_purpose, coalesce(max(c.revision), 0) + 1, p_granted, p_policy_version,
+        CASE WHEN auth.current_user_id() = p_user_id THEN 'person' ELSE 'officer' END
+    FROM gdpr.consents AS c
+    WHERE c.user_id = p_user_id AND c.purpose = p_purpose;
+EXCEPTION
+    WHEN foreign_key_violation OR not_null_violation THEN
+        RAISE EXCEPTION 'nobody is asked for consent to this' USING ERRCODE = 'PT422';
+END
+$$;
+
+ALTER FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) IS 'Remembers that a person gave their consent to a purpose of gdpr.consent_purposes (p_granted true), or withdrew or declined
+it (false), with p_policy_version, the text they had before them, before them. Withdrawing is the same call as giving, and
+takes effect with the next statement of anybody (GDPR Art. 7(3)).
+Errors: PT403 somebody else''s; PT404 no such user; PT422 an unknown purpose or a null; 23514 a version of no or over 100
+characters.';
+
+CREATE FUNCTION gdpr.record_look(p_user_id uuid, p_what text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF gdpr.is_privacy_officer() THEN
+        PERFORM gdpr.record_access('read', p_user_id, jsonb_build_object('what', p_what));
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.record_look(p_user_id uuid, p_what text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.record_look(p_user_id uuid, p_what text) IS 'Logs that the data protection officer looked at something of a person''s; nothing, when it is the person who looks.';
+
 CREATE FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1366,6 +2519,48 @@ ALTER FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) OWNER TO pu
 COMMENT ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) IS 'Records that a relation''s file was rewritten, for p_erasures, those that gdpr.relations_to_scrub() named before the
 rewriting began (null: all that are due); returns for how many. The certificate of an erasure with nothing left to scrub
 says when that was.';
+
+CREATE FUNCTION gdpr.refuse_restricted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_user_id uuid := CASE TG_OP WHEN 'DELETE' THEN OLD.user_id ELSE NEW.user_id END;
+BEGIN
+    IF EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = v_user_id AND u.status = 'restricted')
+        AND auth.current_user_id() IS DISTINCT FROM v_user_id
+        AND NOT audit.is_erasing(v_user_id)
+    THEN
+        PERFORM pulsex.require_unrestricted(v_user_id);
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+
+ALTER FUNCTION gdpr.refuse_restricted() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.refuse_restricted() IS 'Trigger: a restricted person''s row is written by themself, in their session, or by their erasure, and by nobody else,
+whatever their role. Both prove it by a signature under a key that the service alone can read (auth.current_user_id,
+audit.is_erasing), so there is no setting by which anybody could open it. Errors: PT403.';
+
+CREATE FUNCTION gdpr.refuse_rewriting() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF audit.is_erasing(OLD.user_id) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'what was recorded in % is not rewritten', TG_ARGV[0] USING ERRCODE = 'PT403';
+END
+$$;
+
+ALTER FUNCTION gdpr.refuse_rewriting() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.refuse_rewriting() IS 'Trigger of an append-only table, whose name is the argument: only the erasure of a person takes their rows away, and
+nobody updates or truncates, the owner and a superuser neither. Errors: PT403.';
 
 CREATE FUNCTION gdpr.relations_to_scrub() RETURNS TABLE(relation text, kind text, due_since timestamp with time zone, erasures uuid[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1536,6 +2731,26 @@ ALTER FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) OWNER TO pulsex_serv
 
 COMMENT ON FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) IS 'Errors: PT403 unless the caller acts as pulsex_privacy, or in a session of p_user_id.';
 
+CREATE FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF (char_length(btrim(p_reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a restriction has a reason, of at most 500 characters' USING ERRCODE = 'PT422';
+    END IF;
+    IF gdpr.set_status(p_user_id, 'active', 'restricted') THEN
+        PERFORM audit.record('restrict', p_user_id, jsonb_build_object('reason', p_reason));
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) IS 'Stops the processing of a person''s data (GDPR Art. 18), from the next statement of anybody on: nothing is generated,
+handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased. The
+reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
+
 CREATE FUNCTION gdpr.resume_erasures() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1607,6 +2822,25 @@ COMMENT ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time z
 p_forget_before; returns the new one''s id. A backup from a time when only forgotten keys existed can''t be told who was
 erased since, so forget none younger than the oldest backup. For operators: no application role may call it.';
 
+CREATE FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    UPDATE pulsex.users AS u SET status = p_to WHERE u.user_id = p_user_id AND u.status = p_from;
+    IF FOUND THEN
+        RETURN TRUE;
+    ELSIF EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p_user_id) THEN
+        RETURN FALSE;
+    END IF;
+    RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+END
+$$;
+
+ALTER FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) IS 'Moves a person from one status to another; false, when they have another one already. Errors: PT404 no such user.';
+
 CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1655,6 +2889,62 @@ ALTER FUNCTION gdpr.unclassified_columns() OWNER TO pulsex_service;
 COMMENT ON FUNCTION gdpr.unclassified_columns() IS 'Every column of the database that the data map doesn''t know, every one it knows and that isn''t there, and what
 contradicts itself in it. No row: the map is the territory. For the build, and for monitoring after a deploy.';
 
+CREATE FUNCTION gdpr.visible_people() RETURNS TABLE(user_id uuid)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10000
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF gdpr.is_privacy_officer() THEN
+        RETURN QUERY SELECT u.user_id FROM pulsex.users AS u;
+    ELSE
+        RETURN QUERY SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = auth.current_user_id();
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.visible_people() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.visible_people() IS 'Whom the caller may look at through a view: the data protection officer everybody, a person themself, others nobody. A
+view that joins a routine to it LATERAL asks the routine only about those whom a condition on user_id leaves.';
+
+CREATE FUNCTION gdpr.warn_inactive(p_limit integer DEFAULT 100, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_grace interval := (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_grace');
+    v_person record;
+    v_warned bigint := 0;
+BEGIN
+    DELETE FROM gdpr.inactivity_warnings AS w WHERE gdpr.last_active_at(w.user_id) > w.last_active_at;
+    FOR v_person IN
+        SELECT i.user_id, i.last_active_at, p_at + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
+        WHERE i.warned_at IS NULL AND v_grace IS NOT NULL
+        LIMIT p_limit
+    LOOP
+        INSERT INTO gdpr.inactivity_warnings (user_id, last_active_at, warned_at, erase_after)
+        VALUES (v_person.user_id, v_person.last_active_at, p_at, v_person.erase_after)
+        ON CONFLICT ON CONSTRAINT inactivity_warnings_pk DO NOTHING;
+        CONTINUE WHEN NOT FOUND;
+        -- By every way they can be reached: what they don't want or can't get is stored as cancelled.
+        PERFORM pulsex.enqueue_notification(
+            v_person.user_id, c.channel, 'account_inactive', jsonb_build_object('erase_after', v_person.erase_after),
+            p_at, 'account_inactive:' || c.channel
+        )
+        FROM unnest('{email,push,in_app}'::text[]) AS c (channel);
+        v_warned := v_warned + 1;
+    END LOOP;
+    RETURN v_warned;
+END
+$$;
+
+ALTER FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) IS 'Tells up to p_limit people whose accounts are inactive at p_at, by every channel they left open (kind
+account_inactive), that they will be erased
+when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
+told.';
+
 CREATE FUNCTION ops.delete_expired_feedback(p_limit integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1690,13 +2980,18 @@ CREATE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS t
     AS $_$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF p_schema = 'audit' THEN  -- before the lock for which every writer waits: none writes into the past
+        PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
     END IF;
     EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', p_schema, p_table);
     IF (p_schema, p_table) = ('pulsex', 'briefings') THEN
@@ -1721,12 +3016,17 @@ CREATE FUNCTION ops.drop_next_partition(p_schema text, p_table text) RETURNS tex
     AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NOT NULL THEN
+        IF p_schema = 'audit' THEN  -- it may have been detached by hand
+            PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
+        END IF;
         EXECUTE format('DROP TABLE %I.%I', p_schema, v_name);
     END IF;
     RETURN v_name;
@@ -1830,12 +3130,26 @@ BEGIN
          ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
          GRANT SELECT, DELETE ON %1$I.%2$I TO pulsex_service;
          CREATE POLICY service_all ON %1$I.%2$I TO pulsex_service USING (true) WITH CHECK (true);
-         COMMENT ON POLICY service_all ON %1$I.%2$I IS %6$L;
-         ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+         COMMENT ON POLICY service_all ON %1$I.%2$I IS %4$L',
+        p_schema, v_name, p_table, 'Backups read partitions by name, and erasure reaches one that is detached.'
+    );
+    IF (p_schema, p_table) = ('audit', 'events') THEN
+        -- Of its own, not its parent's, so that it keeps them when it is detached.
+        EXECUTE format(
+            'CREATE TRIGGER %1$s_refuse_change BEFORE UPDATE OR DELETE ON audit.%1$I
+             FOR EACH ROW EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             CREATE TRIGGER %1$s_refuse_truncate BEFORE TRUNCATE ON audit.%1$I
+             FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_change;
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_truncate',
+            v_name
+        );
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'),
-        'Backups read partitions by name, and erasure reaches one that is detached.'
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
     );
     RETURN v_name;
 END
@@ -1864,6 +3178,19 @@ ALTER FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahe
 
 COMMENT ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'One step of making partitions ahead: ops.make_missing_partition(), of a month from the last one on by default. Commit
 it before the next. Errors: as there; 55P03 a lock not had within 20 ms.';
+
+CREATE FUNCTION ops.overdue_requests(p_at timestamp with time zone DEFAULT now()) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM gdpr.requests AS r WHERE r.completed_at IS NULL AND r.due_at <= p_at);
+END
+$$;
+
+ALTER FUNCTION ops.overdue_requests(p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.overdue_requests(p_at timestamp with time zone) IS 'How many requests were due before p_at and aren''t answered, for ops.health.';
 
 CREATE FUNCTION ops.parked_briefings(p_limit integer DEFAULT 100) RETURNS TABLE(user_id uuid, edition text, briefing_date date, attempts smallint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
@@ -2027,6 +3354,7 @@ BEGIN
             format('SELECT ops.make_next_partition(%L, %L)', r.schema_name, r.table_name) AS step
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
+        ('audit sealed', 'SELECT NULL::text FROM audit.seal()'),
         ('feedback on expired briefings', 'SELECT nullif(ops.delete_expired_feedback(1000), 0)::text')
         UNION ALL
         SELECT format('expired partitions of %s.%s', r.schema_name, r.table_name),
@@ -2035,7 +3363,10 @@ BEGIN
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
         ('time zones', 'SELECT nullif(ops.refresh_time_zones(), 0)::text'),
-        ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text')
+        ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
+        ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
+        ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(10), 0)::text'),
+        ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
     LOOP
         v_attempt := 1;
         LOOP
@@ -2077,7 +3408,8 @@ $_$;
 ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner;
 
 COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
-ahead, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
+ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago, rows
+that outlived what the data map gives them, accounts that nobody uses. A step that doesn''t get a
 lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
 minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
 way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
@@ -2318,6 +3650,15 @@ where the person lives, a briefing is given up (ops.parked_briefings), and the n
 several schedulers at once: no two get the same briefing. Call it until it returns nothing; after an outage of a day it
 moves some ten thousand on per call, and may return nothing because of that, until the next call.
 Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds.';
+
+CREATE FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb DEFAULT '{}'::jsonb, p_scheduled_for timestamp with time zone DEFAULT now(), p_dedup_key text DEFAULT NULL::text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$ BEGIN INSERT INTO pulsex.notifications (user_id, channel, kind, payload, scheduled_for, dedup_key) VALUES ($1,$2,$3,$4,$5,$6); RETURN NULL; END $_$;
+
+ALTER FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) IS 'x';
 
 CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -2916,6 +4257,72 @@ ALTER FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) OWNER 
 COMMENT ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) IS 'Changes the preferences named in p_changes, a JSON object keyed by column of pulsex.user_preferences, and no others.
 Errors: PT422 an unknown key or a value of the wrong type; PT404 not one''s own; 23514, 23502 a value out of bounds.';
 
+CREATE TABLE audit.events (
+    user_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    event_id uuid DEFAULT uuidv7() NOT NULL,
+    role_name text DEFAULT SESSION_USER NOT NULL,
+    table_name text,
+    action text NOT NULL,
+    payload jsonb,
+    salt bytea,
+    commitment bytea NOT NULL,
+    CONSTRAINT events_commitment_check CHECK ((octet_length(commitment) = 32)),
+    CONSTRAINT events_names_check CHECK (((action ~ '^[a-z_]{1,60}$'::text) AND (table_name ~ '^[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}$'::text))),
+    CONSTRAINT events_payload_check CHECK (((num_nulls(payload, salt) = 0) OR ((num_nulls(payload, salt) = 2) AND (user_id = '00000000-0000-0000-0000-000000000000'::uuid))))
+)
+PARTITION BY RANGE (occurred_at);
+
+ALTER TABLE ONLY audit.events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.events OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.events IS 'What happened to personal data, one row an event; a partition a month (UTC). Append-only for everybody: UPDATE, DELETE
+and TRUNCATE raise PT403, but for a person''s erasure, in which audit.scrub() replaces their events by blank ones.';
+
+COMMENT ON COLUMN audit.events.user_id IS 'Whose data; all zeros where it is nobody''s, or was somebody''s who is erased.';
+
+COMMENT ON COLUMN audit.events.occurred_at IS 'By the clock, not the transaction''s time.';
+
+COMMENT ON COLUMN audit.events.role_name IS 'The role that logged in (session_user): inside definer routines current_user would be theirs.';
+
+COMMENT ON COLUMN audit.events.table_name IS 'schema.table of the changed row; null: no row changed.';
+
+COMMENT ON COLUMN audit.events.action IS 'insert, update or delete of a row, or what else happened: login_failed, revoke_sessions, read, export, erase, …';
+
+COMMENT ON COLUMN audit.events.payload IS 'All that may tell of a person: user_id, whose; by, who acted: self, or another person (absent: no person''s session, a
+service); of a row its key and its old and new values, those that changed where it was updated, and in withheld the
+names of columns that changed but are secret; else the details. Null once the person is erased.';
+
+COMMENT ON COLUMN audit.events.salt IS '16 random bytes, without which a short payload could be guessed from its commitment; null once the person is erased.';
+
+COMMENT ON COLUMN audit.events.commitment IS 'SHA-256 of salt and payload; it stays for ever, and tells nothing alone.';
+
+CREATE TABLE audit.seal_contents (
+    seal_id bigint NOT NULL,
+    event_ids uuid[] NOT NULL
+);
+
+ALTER TABLE ONLY audit.seal_contents FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seal_contents OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.seal_contents IS 'Which events a seal covers, until their month expires. It proves nothing by itself and is guarded by nothing: whoever
+changes it makes the seal''s contents_digest fail.';
+
+CREATE TABLE audit.unsealed_events (
+    occurred_at timestamp with time zone NOT NULL,
+    event_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY audit.unsealed_events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.unsealed_events OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.unsealed_events IS 'The events that no seal covers yet: each writer adds its own, audit.seal() takes them away. Without a key, since an
+index would cost every writer and serve nobody: it is read whole, and short. It names no person. Where events are
+distributed each node has its own, with seals of its own.';
+
 CREATE TABLE auth.identities (
     provider text NOT NULL,
     subject text NOT NULL,
@@ -3023,6 +4430,66 @@ COMMENT ON COLUMN auth.signing_key.inner_pad IS 'The key XOR ipad, HMAC''s first
 
 COMMENT ON COLUMN auth.signing_key.outer_pad IS 'The key XOR opad, HMAC''s second block.';
 
+CREATE TABLE gdpr.consent_purposes (
+    purpose text NOT NULL,
+    label text NOT NULL,
+    question text NOT NULL,
+    CONSTRAINT consent_purposes_label_check CHECK (((char_length(label) >= 1) AND (char_length(label) <= 100))),
+    CONSTRAINT consent_purposes_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_]{0,39}$'::text)),
+    CONSTRAINT consent_purposes_question_check CHECK (((char_length(question) >= 1) AND (char_length(question) <= 1000)))
+);
+
+ALTER TABLE gdpr.consent_purposes OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.consent_purposes IS 'What a person can be asked to allow, in plain language (GDPR Art. 7(2)). Belongs to no person; rows are CODE, in
+db/gdpr/consents.sql.';
+
+COMMENT ON COLUMN gdpr.consent_purposes.question IS 'What is asked, and what rests on the answer.';
+
+CREATE TABLE gdpr.consents (
+    user_id uuid NOT NULL,
+    purpose text NOT NULL,
+    revision integer NOT NULL,
+    is_granted boolean NOT NULL,
+    policy_version text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    recorded_by text NOT NULL,
+    CONSTRAINT consents_policy_version_check CHECK (((char_length(policy_version) >= 1) AND (char_length(policy_version) <= 100))),
+    CONSTRAINT consents_recorded_by_check CHECK ((recorded_by = ANY (ARRAY['person'::text, 'officer'::text]))),
+    CONSTRAINT consents_revision_check CHECK ((revision >= 1))
+);
+
+ALTER TABLE ONLY gdpr.consents FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.consents OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.consents IS 'Every consent given and withdrawn, for the controller to demonstrate (GDPR Art. 7(1)). Append-only; the highest revision
+of a purpose is what holds, and no row means no: silence is not consent (Recital 32).';
+
+COMMENT ON COLUMN gdpr.consents.revision IS 'Counts a person''s answers to a purpose, from 1.';
+
+COMMENT ON COLUMN gdpr.consents.is_granted IS 'True: given. False: withdrawn, or declined.';
+
+COMMENT ON COLUMN gdpr.consents.policy_version IS 'Which text the person had before them.';
+
+COMMENT ON COLUMN gdpr.consents.recorded_by IS 'person: in their own session; officer: by the data protection officer, who was told on paper or by telephone.';
+
+CREATE VIEW gdpr.current_consents WITH (security_invoker='true', security_barrier='true') AS
+ SELECT p.user_id,
+    c.purpose,
+    c.is_granted,
+    c.policy_version,
+    c.recorded_at,
+    c.recorded_by
+   FROM (gdpr.visible_people() p(user_id)
+     CROSS JOIN LATERAL gdpr.consent_history(p.user_id) c(purpose, revision, is_granted, policy_version, recorded_at, recorded_by, is_current))
+  WHERE c.is_current;
+
+ALTER VIEW gdpr.current_consents OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.current_consents IS 'What holds now: one row for each purpose that a person ever answered to. To a person their own; to the data protection
+officer everybody''s, each look at a person logged, so name the user_id.';
+
 CREATE TABLE gdpr.data_map (
     schema_name text NOT NULL,
     table_name text NOT NULL,
@@ -3121,6 +4588,19 @@ COMMENT ON COLUMN gdpr.data_map_tables.retention IS 'How long after retention_fr
 
 COMMENT ON COLUMN gdpr.data_map_tables.retention_from IS 'The column with the time that retention counts from.';
 
+CREATE VIEW gdpr.engagement_by_day WITH (security_invoker='true', security_barrier='true') AS
+ SELECT day,
+    event_type,
+    people,
+    median_events,
+    median_dwell_s
+   FROM gdpr.count_engagement_by_day() e(day, event_type, people, median_events, median_dwell_s);
+
+ALTER VIEW gdpr.engagement_by_day OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.engagement_by_day IS 'How many people did what on each day (UTC), in tens, rounded down; what half of them did at least, in events, and in
+seconds of reading, in tens. Of people whose consent to analytics holds. Groups of fewer than ten people aren''t shown.';
+
 CREATE TABLE gdpr.erasure_ledger (
     subject_hash bytea NOT NULL,
     erasure_id uuid NOT NULL,
@@ -3135,6 +4615,30 @@ ALTER TABLE gdpr.erasure_ledger OWNER TO pulsex_owner;
 COMMENT ON TABLE gdpr.erasure_ledger IS 'Whose erasure it was: HMAC-SHA256 of the id under each key there was. Without the key it tells nobody anything.';
 
 COMMENT ON COLUMN gdpr.erasure_ledger.key_id IS 'The key; gdpr.ledger_keys may have forgotten it since.';
+
+CREATE VIEW gdpr.followers_by_topic WITH (security_invoker='true', security_barrier='true') AS
+ SELECT slug,
+    label,
+    people
+   FROM gdpr.count_followers_by_topic() f(slug, label, people);
+
+ALTER VIEW gdpr.followers_by_topic OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.followers_by_topic IS 'How many people follow each topic, in tens, rounded down. Topics of fewer than ten people aren''t shown.';
+
+CREATE TABLE gdpr.inactivity_warnings (
+    user_id uuid NOT NULL,
+    last_active_at timestamp with time zone NOT NULL,
+    warned_at timestamp with time zone NOT NULL,
+    erase_after timestamp with time zone NOT NULL,
+    CONSTRAINT inactivity_warnings_order_check CHECK (((last_active_at < warned_at) AND (warned_at < erase_after)))
+);
+
+ALTER TABLE ONLY gdpr.inactivity_warnings FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE gdpr.inactivity_warnings OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.inactivity_warnings IS 'Who was told that their account will be erased, because it isn''t used; the row goes when they come back.';
 
 CREATE TABLE gdpr.ledger_keys (
     key_id uuid DEFAULT uuidv7() NOT NULL,
@@ -3154,6 +4658,23 @@ an erasure is entered under every key there is, since the oldest backup knows on
 COMMENT ON COLUMN gdpr.ledger_keys.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
 
 COMMENT ON COLUMN gdpr.ledger_keys.outer_pad IS 'The key XOR opad, HMAC''s second block.';
+
+CREATE VIEW gdpr.open_requests WITH (security_invoker='true', security_barrier='true') AS
+ SELECT user_id,
+    request_id,
+    kind,
+    details,
+    opened_by,
+    received_at,
+    due_on,
+    due_at,
+    is_extended,
+    is_overdue
+   FROM gdpr.list_open_requests() r(user_id, request_id, kind, details, opened_by, received_at, due_on, due_at, is_extended, is_overdue);
+
+ALTER VIEW gdpr.open_requests OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.open_requests IS 'The officer''s list: what people ask for and by when it is to be answered, the next due first. Looking is logged.';
 
 CREATE VIEW gdpr.personal_tables WITH (security_invoker='true', security_barrier='true') AS
  WITH RECURSIVE mapped AS (
@@ -3290,6 +4811,63 @@ ALTER VIEW gdpr.personal_relations OWNER TO pulsex_owner;
 COMMENT ON VIEW gdpr.personal_relations IS 'gdpr.personal_tables, and beside each the partitions that were detached from it and are still there: relation is where
 the rows are, mapped_relation the table whose map applies, starts_at a detached partition''s month.';
 
+CREATE VIEW gdpr.ratings_by_month WITH (security_invoker='true', security_barrier='true') AS
+ SELECT month,
+    edition,
+    people,
+    median_rating
+   FROM gdpr.count_ratings_by_month() r(month, edition, people, median_rating);
+
+ALTER VIEW gdpr.ratings_by_month OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.ratings_by_month IS 'How many people rated briefings of each month, in tens, rounded down, and the median of their own medians, 1 to 5. Groups
+of fewer than ten people aren''t shown.';
+
+CREATE TABLE gdpr.settings (
+    name text NOT NULL,
+    value text,
+    reason text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT settings_period_check CHECK (((name <> ALL (ARRAY['inactive_after'::text, 'inactive_grace'::text])) OR (pg_input_is_valid(value, 'interval'::text) AND (((value)::interval >= '7 days'::interval) AND ((value)::interval <= '10 years'::interval))))),
+    CONSTRAINT settings_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500))),
+    CONSTRAINT settings_value_check CHECK (((char_length(value) >= 1) AND (char_length(value) <= 2000)))
+);
+
+ALTER TABLE gdpr.settings OWNER TO pulsex_owner;
+
+COMMENT ON TABLE gdpr.settings IS 'What the controller decides and the record of processing says: periods, names, measures. Belongs to no person;
+gdpr.change_setting() changes it.';
+
+COMMENT ON COLUMN gdpr.settings.value IS 'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years.';
+
+COMMENT ON COLUMN gdpr.settings.reason IS 'Why it has this value, for whoever audits it.';
+
+CREATE VIEW gdpr.records_of_processing WITH (security_invoker='true', security_barrier='true') AS
+ SELECT m.category,
+    string_agg(DISTINCT m.purpose, '; '::text) AS purposes,
+    string_agg(DISTINCT m.lawful_basis, '; '::text) AS lawful_bases,
+    'people who have an account'::text AS data_subjects,
+    string_agg(DISTINCT ((t.label || ': '::text) || m.label), '; '::text) AS personal_data,
+    string_agg(DISTINCT m.source, '; '::text) AS sources,
+    string_agg(DISTINCT m.recipients, '; '::text) AS recipients,
+    COALESCE(( SELECT s.value
+           FROM gdpr.settings s
+          WHERE (s.name = 'transfers'::text)), 'to be stated by the controller'::text) AS transfers,
+    string_agg(DISTINCT ((t.label || ': '::text) || COALESCE((m.retention)::text, 'while there is an account'::text)), '; '::text) AS time_limits,
+    ( SELECT s.value
+           FROM gdpr.settings s
+          WHERE (s.name = 'security_measures'::text)) AS security_measures
+   FROM (gdpr.data_map m
+     JOIN gdpr.data_map_tables t ON (((m.schema_name = t.schema_name) AND (m.table_name = t.table_name))))
+  WHERE (m.category IS NOT NULL)
+  GROUP BY m.category
+  ORDER BY (min(t.place));
+
+ALTER VIEW gdpr.records_of_processing OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.records_of_processing IS 'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and the
+officer are stands in gdpr.settings. Of nobody in particular, so looking isn''t logged.';
+
 CREATE TABLE gdpr.scrubs (
     erasure_id uuid NOT NULL,
     relation text NOT NULL,
@@ -3303,6 +4881,18 @@ ALTER TABLE gdpr.scrubs OWNER TO pulsex_owner;
 COMMENT ON TABLE gdpr.scrubs IS 'Relations in whose files an erasure left dead rows, to be rewritten by VACUUM (FULL). Belongs to no person.';
 
 COMMENT ON COLUMN gdpr.scrubs.relation IS 'Schema and name, quoted as PostgreSQL writes them; a partition by its own.';
+
+CREATE VIEW gdpr.user_data_summary WITH (security_invoker='true', security_barrier='true') AS
+ SELECT p.user_id,
+    d.category,
+    d.record,
+    d.records
+   FROM (gdpr.visible_people() p(user_id)
+     CROSS JOIN LATERAL gdpr.count_user_data(p.user_id) d(category, record, records));
+
+ALTER VIEW gdpr.user_data_summary OWNER TO pulsex_owner;
+
+COMMENT ON VIEW gdpr.user_data_summary IS 'How many records of which category there are of each person. Each look at a person is logged, so name the user_id.';
 
 CREATE TABLE ops.maintenance_tasks (
     task text NOT NULL,
@@ -3375,10 +4965,19 @@ UNION ALL
      LEFT JOIN ops.partitioned_tables r ON (((n.nspname = r.schema_name) AND (c.relname = r.table_name))))
   WHERE ((c.relkind = 'p'::"char") AND (r.table_name IS NULL))
 UNION ALL
+ SELECT 'audit sealed'::text AS name,
+    COALESCE((audit.oldest_unsealed() > (now() - '2 days'::interval)), true) AS ok,
+    ('unsealed since '::text || audit.oldest_unsealed()) AS detail
+UNION ALL
  SELECT 'briefings given up'::text AS name,
     (count(*) = 0) AS ok,
     format('%s, the last for %s'::text, count(*), max(g.briefing_date)) AS detail
-   FROM ops.parked_briefings(1000) g(user_id, edition, briefing_date, attempts);
+   FROM ops.parked_briefings(1000) g(user_id, edition, briefing_date, attempts)
+UNION ALL
+ SELECT 'requests overdue'::text AS name,
+    (r.overdue = 0) AS ok,
+    format('%s of GDPR Art. 15 to 21, not answered in time'::text, r.overdue) AS detail
+   FROM ops.overdue_requests() r(overdue);
 
 ALTER VIEW ops.health OWNER TO pulsex_owner;
 
@@ -3742,6 +5341,15 @@ COMMENT ON COLUMN pulsex.users.time_zone IS 'IANA name; the person''s "today" an
 
 COMMENT ON COLUMN pulsex.users.status IS 'restricted: stored and readable by the person, processed by nobody (GDPR Art. 18).';
 
+ALTER TABLE ONLY audit.events
+    ADD CONSTRAINT events_pk PRIMARY KEY (user_id, occurred_at, event_id);
+
+ALTER TABLE ONLY audit.seal_contents
+    ADD CONSTRAINT seal_contents_pk PRIMARY KEY (seal_id);
+
+ALTER TABLE ONLY audit.seals
+    ADD CONSTRAINT seals_pk PRIMARY KEY (seal_id);
+
 ALTER TABLE ONLY auth.identities
     ADD CONSTRAINT identities_pk PRIMARY KEY (provider, subject);
 
@@ -3763,6 +5371,12 @@ ALTER TABLE ONLY auth.sessions
 ALTER TABLE ONLY auth.signing_key
     ADD CONSTRAINT signing_key_pk PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY gdpr.consent_purposes
+    ADD CONSTRAINT consent_purposes_pk PRIMARY KEY (purpose);
+
+ALTER TABLE ONLY gdpr.consents
+    ADD CONSTRAINT consents_pk PRIMARY KEY (user_id, purpose, revision);
+
 ALTER TABLE ONLY gdpr.data_map
     ADD CONSTRAINT data_map_pk PRIMARY KEY (schema_name, table_name, column_name);
 
@@ -3778,11 +5392,20 @@ ALTER TABLE ONLY gdpr.erasures
 ALTER TABLE ONLY gdpr.holds
     ADD CONSTRAINT holds_pk PRIMARY KEY (user_id, hold_id);
 
+ALTER TABLE ONLY gdpr.inactivity_warnings
+    ADD CONSTRAINT inactivity_warnings_pk PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY gdpr.ledger_keys
     ADD CONSTRAINT ledger_keys_pk PRIMARY KEY (key_id);
 
+ALTER TABLE ONLY gdpr.requests
+    ADD CONSTRAINT requests_pk PRIMARY KEY (user_id, request_id);
+
 ALTER TABLE ONLY gdpr.scrubs
     ADD CONSTRAINT scrubs_pk PRIMARY KEY (erasure_id, relation);
+
+ALTER TABLE ONLY gdpr.settings
+    ADD CONSTRAINT settings_pk PRIMARY KEY (name);
 
 ALTER TABLE ONLY ops.maintenance_tasks
     ADD CONSTRAINT maintenance_tasks_pk PRIMARY KEY (task);
@@ -3841,6 +5464,10 @@ ALTER TABLE ONLY pulsex.user_topics
 ALTER TABLE ONLY pulsex.users
     ADD CONSTRAINT users_pk PRIMARY KEY (user_id);
 
+CREATE INDEX events_occurred_at_idx ON ONLY audit.events USING brin (occurred_at);
+
+COMMENT ON INDEX audit.events_occurred_at_idx IS 'audit.seal: the events of the last hours, among a month''s, which arrive nearly in order of time.';
+
 CREATE INDEX identities_user_id_idx ON auth.identities USING btree (user_id);
 
 COMMENT ON INDEX auth.identities_user_id_idx IS 'Foreign key identities_user_fk: all identities of a person.';
@@ -3853,6 +5480,10 @@ CREATE INDEX sessions_user_id_family_id_idx ON auth.sessions USING btree (user_i
 
 COMMENT ON INDEX auth.sessions_user_id_family_id_idx IS 'auth.end_session and reuse detection: revoke a whole family.';
 
+CREATE INDEX consents_purpose_idx ON gdpr.consents USING btree (purpose);
+
+COMMENT ON INDEX gdpr.consents_purpose_idx IS 'Foreign key consents_purpose_fk: whether a purpose was ever asked for.';
+
 CREATE INDEX erasure_ledger_erasure_id_idx ON gdpr.erasure_ledger USING btree (erasure_id);
 
 COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';
@@ -3860,6 +5491,14 @@ COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledg
 CREATE INDEX holds_erasure_id_idx ON gdpr.holds USING btree (erasure_id) WHERE (erasure_id IS NOT NULL);
 
 COMMENT ON INDEX gdpr.holds_erasure_id_idx IS 'gdpr.resume_erasures: those that wait for a hold to end.';
+
+CREATE INDEX inactivity_warnings_erase_after_idx ON gdpr.inactivity_warnings USING btree (erase_after);
+
+COMMENT ON INDEX gdpr.inactivity_warnings_erase_after_idx IS 'gdpr.erase_inactive: whose time of grace is over.';
+
+CREATE INDEX requests_due_at_idx ON gdpr.requests USING btree (due_at) WHERE (completed_at IS NULL);
+
+COMMENT ON INDEX gdpr.requests_due_at_idx IS 'gdpr.open_requests and ops.health: what is open, the next due first.';
 
 CREATE INDEX scrubs_relation_idx ON gdpr.scrubs USING btree (relation) WHERE (scrubbed_at IS NULL);
 
@@ -3949,19 +5588,89 @@ CREATE OR REPLACE VIEW ops.partition_health WITH (security_invoker='true', secur
      LEFT JOIN pg_class c ON ((p.relation = c.oid)))
   GROUP BY r.schema_name, r.table_name;
 
+CREATE TRIGGER events_refuse_truncate BEFORE TRUNCATE ON audit.events FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change('audit.events');
+
+ALTER TABLE audit.events ENABLE ALWAYS TRIGGER events_refuse_truncate;
+
+COMMENT ON TRIGGER events_refuse_truncate ON audit.events IS 'Each partition has this and events_refuse_change of its own, made with it: so they guard it by its own name too, and
+after it is detached.';
+
+CREATE TRIGGER seals_refuse_change BEFORE DELETE OR UPDATE ON audit.seals FOR EACH ROW EXECUTE FUNCTION audit.refuse_change('audit.seals');
+
+ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_change;
+
+CREATE TRIGGER seals_refuse_truncate BEFORE TRUNCATE ON audit.seals FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change('audit.seals');
+
+ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_truncate;
+
+CREATE TRIGGER identities_record_change AFTER INSERT OR DELETE OR UPDATE ON auth.identities FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.identities', '=provider', '=subject');
+
+CREATE TRIGGER one_time_tokens_record_change AFTER INSERT OR DELETE OR UPDATE ON auth.one_time_tokens FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.one_time_tokens', '=purpose', '-token_hash');
+
+CREATE TRIGGER passwords_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, password_hash, changed_at ON auth.passwords FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.passwords', '-password_hash');
+
+CREATE TRIGGER sessions_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, session_id, token_hash, family_id, created_at, expires_at, revoked_at, ip_address, user_agent ON auth.sessions FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.sessions', '=session_id', '-token_hash');
+
+CREATE TRIGGER consents_record_change AFTER INSERT OR DELETE OR UPDATE ON gdpr.consents FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.consents', '=purpose', '=revision');
+
+CREATE TRIGGER consents_refuse_rewriting BEFORE DELETE OR UPDATE ON gdpr.consents FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_rewriting('gdpr.consents');
+
+CREATE TRIGGER consents_refuse_truncation BEFORE TRUNCATE ON gdpr.consents FOR EACH STATEMENT EXECUTE FUNCTION gdpr.refuse_rewriting('gdpr.consents');
+
+CREATE TRIGGER requests_record_change AFTER INSERT OR DELETE OR UPDATE ON gdpr.requests FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.requests', '=request_id');
+
+CREATE TRIGGER briefing_feedback_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefing_feedback', '=briefing_date', '=edition', '=item_id');
+
+CREATE TRIGGER briefing_feedback_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
 CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
+CREATE TRIGGER briefing_schedule_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_schedule FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
 CREATE TRIGGER briefings_keep_first_times BEFORE UPDATE OF delivered_at, read_at ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION pulsex.keep_first_times();
+
+CREATE TRIGGER briefings_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefings', '=briefing_date', '=edition', '#content', '-search');
+
+CREATE TRIGGER briefings_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER devices_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, device_id, platform, push_token, retired_at ON pulsex.devices FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.devices', '=device_id', '#push_token');
+
+CREATE TRIGGER engagement_daily_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_daily FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER engagement_events_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_events FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER notification_attempts_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_attempts FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_queue FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER notifications_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=notification_id');
+
+CREATE TRIGGER notifications_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER push_token_owners_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.push_token_owners FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.push_token_owners', '=push_token_hash');
 
 CREATE TRIGGER user_preferences_begin_schedule AFTER INSERT ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.keep_schedule();
 
 CREATE TRIGGER user_preferences_keep_schedule AFTER UPDATE OF delivery_time, evening_delivery_time, delivery_days ON pulsex.user_preferences FOR EACH ROW WHEN (((old.delivery_time <> new.delivery_time) OR (old.delivery_days <> new.delivery_days) OR (old.evening_delivery_time IS DISTINCT FROM new.evening_delivery_time))) EXECUTE FUNCTION pulsex.keep_schedule();
 
+CREATE TRIGGER user_preferences_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.user_preferences');
+
+CREATE TRIGGER user_preferences_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
 CREATE TRIGGER user_preferences_set_updated_at BEFORE UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+
+CREATE TRIGGER user_topics_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.user_topics FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.user_topics', '=topic_id');
+
+CREATE TRIGGER user_topics_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.user_topics FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
 CREATE TRIGGER users_keep_schedule AFTER UPDATE OF time_zone, status ON pulsex.users FOR EACH ROW WHEN (((old.time_zone IS DISTINCT FROM new.time_zone) OR (old.status IS DISTINCT FROM new.status))) EXECUTE FUNCTION pulsex.keep_schedule();
 
+CREATE TRIGGER users_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.users');
+
 CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+
+ALTER TABLE ONLY audit.seal_contents
+    ADD CONSTRAINT seal_contents_seal_fk FOREIGN KEY (seal_id) REFERENCES audit.seals(seal_id);
 
 ALTER TABLE ONLY auth.identities
     ADD CONSTRAINT identities_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
@@ -3975,6 +5684,12 @@ ALTER TABLE ONLY auth.passwords
 ALTER TABLE ONLY auth.sessions
     ADD CONSTRAINT sessions_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
+ALTER TABLE ONLY gdpr.consents
+    ADD CONSTRAINT consents_purpose_fk FOREIGN KEY (purpose) REFERENCES gdpr.consent_purposes(purpose);
+
+ALTER TABLE ONLY gdpr.consents
+    ADD CONSTRAINT consents_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+
 ALTER TABLE ONLY gdpr.data_map
     ADD CONSTRAINT data_map_table_fk FOREIGN KEY (schema_name, table_name) REFERENCES gdpr.data_map_tables(schema_name, table_name);
 
@@ -3983,6 +5698,12 @@ ALTER TABLE ONLY gdpr.erasure_ledger
 
 ALTER TABLE ONLY gdpr.holds
     ADD CONSTRAINT holds_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+
+ALTER TABLE ONLY gdpr.inactivity_warnings
+    ADD CONSTRAINT inactivity_warnings_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+
+ALTER TABLE ONLY gdpr.requests
+    ADD CONSTRAINT requests_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
 ALTER TABLE ONLY gdpr.scrubs
     ADD CONSTRAINT scrubs_erasure_fk FOREIGN KEY (erasure_id) REFERENCES gdpr.erasures(erasure_id);
@@ -4029,6 +5750,30 @@ ALTER TABLE ONLY pulsex.user_topics
 ALTER TABLE ONLY pulsex.users
     ADD CONSTRAINT users_time_zone_fk FOREIGN KEY (time_zone) REFERENCES pulsex.time_zones(name);
 
+ALTER TABLE audit.events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seal_contents ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seals ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY service_all ON audit.events TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.events IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.seal_contents TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.seal_contents IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.seals TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.seals IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.unsealed_events TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.unsealed_events IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+ALTER TABLE audit.unsealed_events ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE auth.identities ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE auth.login_decoys ENABLE ROW LEVEL SECURITY;
@@ -4065,15 +5810,25 @@ ALTER TABLE auth.sessions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE auth.signing_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE gdpr.consents ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE gdpr.erasure_ledger ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE gdpr.erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE gdpr.holds ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE gdpr.inactivity_warnings ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE gdpr.ledger_keys ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE gdpr.requests ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE gdpr.scrubs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY service_all ON gdpr.consents TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.consents IS 'Definer routines see every row, and check for themselves whose they touch.';
 
 CREATE POLICY service_all ON gdpr.erasure_ledger TO pulsex_service USING (true) WITH CHECK (true);
 
@@ -4087,9 +5842,17 @@ CREATE POLICY service_all ON gdpr.holds TO pulsex_service USING (true) WITH CHEC
 
 COMMENT ON POLICY service_all ON gdpr.holds IS 'Definer routines see every row, and check for themselves whose they touch.';
 
+CREATE POLICY service_all ON gdpr.inactivity_warnings TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.inactivity_warnings IS 'Definer routines see every row, and check for themselves whose they touch.';
+
 CREATE POLICY service_all ON gdpr.ledger_keys TO pulsex_service USING (true) WITH CHECK (true);
 
 COMMENT ON POLICY service_all ON gdpr.ledger_keys IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON gdpr.requests TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON gdpr.requests IS 'Definer routines see every row, and check for themselves whose they touch.';
 
 CREATE POLICY service_all ON gdpr.scrubs TO pulsex_service USING (true) WITH CHECK (true);
 
@@ -4257,6 +6020,10 @@ ALTER TABLE pulsex.user_topics ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pulsex.users ENABLE ROW LEVEL SECURITY;
 
+GRANT USAGE ON SCHEMA audit TO pulsex_service;
+GRANT USAGE ON SCHEMA audit TO pulsex_worker;
+GRANT USAGE ON SCHEMA audit TO pulsex_privacy;
+
 GRANT USAGE ON SCHEMA auth TO pulsex_service;
 GRANT USAGE ON SCHEMA auth TO pulsex_auth;
 GRANT USAGE ON SCHEMA auth TO pulsex_app;
@@ -4266,6 +6033,7 @@ GRANT USAGE ON SCHEMA gdpr TO pulsex_service;
 GRANT USAGE ON SCHEMA gdpr TO pulsex_privacy;
 GRANT USAGE ON SCHEMA gdpr TO pulsex_app;
 GRANT USAGE ON SCHEMA gdpr TO pulsex_worker;
+GRANT USAGE ON SCHEMA gdpr TO pulsex_analyst;
 
 GRANT USAGE ON SCHEMA ops TO pulsex_service;
 GRANT USAGE ON SCHEMA ops TO pulsex_worker;
@@ -4275,6 +6043,47 @@ REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_service;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_app;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION audit.begin_erasure(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.erasure_mark(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.is_erasing(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.oldest_unsealed() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.oldest_unsealed() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.record_change() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.record_change() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.refuse_change() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.refuse_change() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.seal() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.seal() TO pulsex_worker;
+GRANT ALL ON FUNCTION audit.seal() TO pulsex_privacy;
+
+GRANT SELECT,INSERT ON TABLE audit.seals TO pulsex_service;
+
+REVOKE ALL ON FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION audit.verify(p_expected_digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.verify(p_expected_digest bytea) TO pulsex_worker;
+GRANT ALL ON FUNCTION audit.verify(p_expected_digest bytea) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.current_user_id() TO pulsex_app;
@@ -4347,19 +6156,49 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gdpr.holds TO pulsex_service;
 
 REVOKE ALL ON FUNCTION gdpr.active_holds(p_user_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) TO pulsex_worker;
+
 REVOKE ALL ON FUNCTION gdpr.backup_horizon() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text, p_at timestamp with time zone) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.consent_history(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.consent_history(p_user_id uuid) TO pulsex_app;
+GRANT ALL ON FUNCTION gdpr.consent_history(p_user_id uuid) TO pulsex_privacy;
+
 REVOKE ALL ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.count_engagement_by_day() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.count_engagement_by_day() TO pulsex_analyst;
+
+REVOKE ALL ON FUNCTION gdpr.count_followers_by_topic() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.count_followers_by_topic() TO pulsex_analyst;
+
+REVOKE ALL ON FUNCTION gdpr.count_ratings_by_month() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.count_ratings_by_month() TO pulsex_analyst;
+
+REVOKE ALL ON FUNCTION gdpr.count_user_data(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.count_user_data(p_user_id uuid) TO pulsex_privacy;
+
 REVOKE ALL ON FUNCTION gdpr.delete_rows(p_user_id uuid, p_relation regclass, p_found_by text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.due_date(p_received_on date, p_months integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.enter_erasure(p_user_id uuid, p_erasure_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) TO pulsex_privacy;
@@ -4367,6 +6206,8 @@ GRANT ALL ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categorie
 GRANT SELECT,INSERT,UPDATE ON TABLE gdpr.erasures TO pulsex_service;
 
 REVOKE ALL ON FUNCTION gdpr.erasures_of(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.export_erasure_ledger() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.export_erasure_ledger() TO pulsex_privacy;
@@ -4383,14 +6224,41 @@ REVOKE ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone) TO pulsex_privacy;
+
 REVOKE ALL ON FUNCTION gdpr.find_personal_data(p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.find_personal_data(p_user_id uuid) TO pulsex_privacy;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gdpr.requests TO pulsex_service;
+
+REVOKE ALL ON FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.find_user(p_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.find_user(p_email text) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) TO pulsex_privacy;
 
 REVOKE ALL ON FUNCTION gdpr.is_privacy_officer() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.last_active_at(p_user_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.lift_restriction(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.lift_restriction(p_user_id uuid) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.list_open_requests(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.list_open_requests(p_at timestamp with time zone) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) TO pulsex_app;
+GRANT ALL ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) TO pulsex_privacy;
 
 REVOKE ALL ON FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone) TO pulsex_privacy;
@@ -4399,9 +6267,20 @@ REVOKE ALL ON FUNCTION gdpr.plan_erasure(p_user_id uuid, p_categories text[]) FR
 
 REVOKE ALL ON FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) TO pulsex_app;
+GRANT ALL ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.record_look(p_user_id uuid, p_what text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION gdpr.refuse_restricted() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.refuse_restricted() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION gdpr.refuse_rewriting() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.relations_to_scrub() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.relations_to_scrub() TO pulsex_privacy;
@@ -4419,6 +6298,9 @@ REVOKE ALL ON FUNCTION gdpr.require_privacy() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) TO pulsex_privacy;
+
 REVOKE ALL ON FUNCTION gdpr.resume_erasures() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.resume_erasures() TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.resume_erasures() TO pulsex_worker;
@@ -4428,9 +6310,18 @@ GRANT ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) TO pulsex_s
 
 REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION gdpr.visible_people() FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.visible_people() TO pulsex_app;
+GRANT ALL ON FUNCTION gdpr.visible_people() TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) TO pulsex_owner;
@@ -4453,6 +6344,9 @@ REVOKE ALL ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p
 
 REVOKE ALL ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.overdue_requests(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.overdue_requests(p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.parked_briefings(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.parked_briefings(p_limit integer) TO pulsex_worker;
@@ -4486,6 +6380,8 @@ REVOKE ALL ON FUNCTION pulsex.delivery_instant(p_date date, p_time time without 
 
 REVOKE ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) TO pulsex_app;
@@ -4545,6 +6441,12 @@ GRANT ALL ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_a
 REVOKE ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) TO pulsex_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE audit.events TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE audit.seal_contents TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE audit.unsealed_events TO pulsex_service;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.identities TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.login_decoys TO pulsex_service;
@@ -4555,15 +6457,32 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.passwords TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.signing_key TO pulsex_service;
 
+GRANT SELECT ON TABLE gdpr.consent_purposes TO pulsex_service;
+GRANT SELECT ON TABLE gdpr.consent_purposes TO pulsex_app;
+GRANT SELECT ON TABLE gdpr.consent_purposes TO pulsex_privacy;
+
+GRANT SELECT,INSERT,DELETE ON TABLE gdpr.consents TO pulsex_service;
+
+GRANT SELECT ON TABLE gdpr.current_consents TO pulsex_app;
+GRANT SELECT ON TABLE gdpr.current_consents TO pulsex_privacy;
+
 GRANT SELECT ON TABLE gdpr.data_map TO pulsex_service;
 GRANT SELECT ON TABLE gdpr.data_map TO pulsex_privacy;
 
 GRANT SELECT ON TABLE gdpr.data_map_tables TO pulsex_service;
 GRANT SELECT ON TABLE gdpr.data_map_tables TO pulsex_privacy;
 
+GRANT SELECT ON TABLE gdpr.engagement_by_day TO pulsex_analyst;
+
 GRANT SELECT,INSERT ON TABLE gdpr.erasure_ledger TO pulsex_service;
 
+GRANT SELECT ON TABLE gdpr.followers_by_topic TO pulsex_analyst;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gdpr.inactivity_warnings TO pulsex_service;
+
 GRANT SELECT,INSERT,DELETE ON TABLE gdpr.ledger_keys TO pulsex_service;
+
+GRANT SELECT ON TABLE gdpr.open_requests TO pulsex_privacy;
 
 GRANT SELECT ON TABLE gdpr.personal_tables TO pulsex_service;
 
@@ -4575,7 +6494,16 @@ GRANT SELECT ON TABLE ops.partitions TO pulsex_worker;
 
 GRANT SELECT ON TABLE gdpr.personal_relations TO pulsex_service;
 
+GRANT SELECT ON TABLE gdpr.ratings_by_month TO pulsex_analyst;
+
+GRANT SELECT ON TABLE gdpr.settings TO pulsex_privacy;
+GRANT SELECT,UPDATE ON TABLE gdpr.settings TO pulsex_service;
+
+GRANT SELECT ON TABLE gdpr.records_of_processing TO pulsex_privacy;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE gdpr.scrubs TO pulsex_service;
+
+GRANT SELECT ON TABLE gdpr.user_data_summary TO pulsex_privacy;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.maintenance_tasks TO pulsex_service;
 GRANT SELECT ON TABLE ops.maintenance_tasks TO pulsex_worker;
@@ -4680,4 +6608,6 @@ INSERT INTO ops.schema_migrations (version) VALUES
     ('001'),
     ('002'),
     ('003'),
-    ('005');
+    ('004'),
+    ('005'),
+    ('006');

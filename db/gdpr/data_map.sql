@@ -37,7 +37,8 @@ INSERT INTO gdpr.data_map_tables (
 (91, 'gdpr', 'consents', 'privacy', 'consent', TRUE, 'personal data', NULL, NULL),
 (92, 'gdpr', 'requests', 'privacy', 'request', TRUE, 'personal data', '3 years', 'completed_at'),
 (93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE,
-    'worked out from when an account was last used', NULL, NULL);
+    'worked out from when an account was last used', NULL, NULL),
+(100, 'audit', 'events', 'log', 'log entry', FALSE, 'the log itself', NULL, NULL);
 
 -- A decoy is named by a digest of the e-mail address that was tried: somebody's who registers later.
 UPDATE gdpr.data_map_tables SET is_erased_first = TRUE, found_by =
@@ -46,6 +47,9 @@ UPDATE gdpr.data_map_tables SET is_erased_first = TRUE, found_by =
 WHERE (schema_name, table_name) = ('auth', 'login_decoys');
 -- Whoever is being erased is signed out before anything else.
 UPDATE gdpr.data_map_tables SET is_erased_first = TRUE WHERE (schema_name, table_name) = ('auth', 'sessions');
+
+-- The log's entries stay, without anything in them that is about the person.
+UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub' WHERE (schema_name, table_name) = ('audit', 'events');
 
 -- Of nobody, and why.
 INSERT INTO gdpr.data_map_tables (
@@ -61,6 +65,9 @@ FROM (VALUES
     ('ops', 'schema_migrations', 'which migrations were applied'),
     ('gdpr', 'data_map_tables', 'about tables, not about their rows'),
     ('gdpr', 'data_map', 'about columns, not about their values'),
+    ('audit', 'unsealed_events', 'which entries of the log no seal covers yet'),
+    ('audit', 'seals', 'sums over entries of the log'),
+    ('audit', 'seal_contents', 'which entries of the log a seal covers'),
     ('gdpr', 'settings', 'what the controller decided'),
     ('gdpr', 'consent_purposes', 'what everybody is asked'),
     ('gdpr', 'ledger_keys', 'keys of the server''s own'),
@@ -91,7 +98,9 @@ WITH categories (category, purpose, lawful_basis, recipients, source) AS (VALUES
         'Art. 6(1)(b): the contract with you; for what promotes Art. 6(1)(a): your consent',
         'the push or e-mail service that delivers it', 'made for you'),
     ('privacy', 'to do what you, a court or the law asked for', 'Art. 6(1)(c): a legal obligation', 'nobody',
-        'the data protection officer')
+        'the data protection officer'),
+    ('log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)', 'nobody',
+        'the database')
 ),
 columns (schema_name, table_name, column_name, label, is_secret, not_exported_because) AS (VALUES
     ('pulsex', 'users', 'user_id', 'id', FALSE, NULL),
@@ -244,6 +253,15 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('gdpr', 'inactivity_warnings', 'warned_at', 'warned at', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'erase_after', 'erased after', FALSE, NULL),
 
+    ('audit', 'events', 'occurred_at', 'at', FALSE, NULL),
+    ('audit', 'events', 'event_id', 'id', FALSE, NULL),
+    ('audit', 'events', 'role_name', 'by which service', FALSE, NULL),
+    ('audit', 'events', 'table_name', 'where', FALSE, NULL),
+    ('audit', 'events', 'action', 'what', FALSE, NULL),
+    ('audit', 'events', 'payload', 'details', FALSE, NULL),
+    ('audit', 'events', 'salt', 'salt', TRUE, 'a secret: with it the commitment could be made anew'),
+    ('audit', 'events', 'commitment', 'commitment', FALSE, 'a sum over the details, to find them changed'),
+
     -- Whose row it is, the same in every row of theirs.
     ('auth', 'identities', 'user_id', 'person', FALSE, 'the profile has it'),
     ('auth', 'passwords', 'user_id', 'person', FALSE, 'the profile has it'),
@@ -262,6 +280,7 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('pulsex', 'notification_queue', 'user_id', 'person', FALSE, 'the profile has it'),
     ('pulsex', 'notification_attempts', 'user_id', 'person', FALSE, 'the profile has it'),
     ('gdpr', 'holds', 'user_id', 'person', FALSE, 'the profile has it'),
+    ('audit', 'events', 'user_id', 'person', FALSE, 'the profile has it'),
     ('gdpr', 'consents', 'user_id', 'person', FALSE, 'the profile has it'),
     ('gdpr', 'requests', 'user_id', 'person', FALSE, 'the profile has it'),
     ('gdpr', 'inactivity_warnings', 'user_id', 'person', FALSE, 'the profile has it')
@@ -281,7 +300,14 @@ INSERT INTO gdpr.data_map (
 )
 SELECT
     c.schema_name, c.table_name, c.column_name, t.category, c.label, k.purpose, k.lawful_basis, k.recipients, k.source,
-    coalesce(t.retention, gdpr.retention_of(c.schema_name, c.table_name)), 'delete', c.is_secret,
+    coalesce(t.retention, gdpr.retention_of(c.schema_name, c.table_name)),
+    CASE
+        WHEN t.erased_by IS NULL THEN 'delete'
+        WHEN c.column_name IN ('payload', 'salt') THEN 'null'
+        WHEN c.column_name = 'user_id' THEN 'pseudonymise'
+        ELSE 'keep'
+    END,
+    c.is_secret,
     c.not_exported_because, w.exported_as, w.erased_value
 FROM columns AS c
 INNER JOIN gdpr.data_map_tables AS t ON c.schema_name = t.schema_name AND c.table_name = t.table_name
@@ -304,6 +330,9 @@ FROM (VALUES
         is_erased_first,is_audited,audited_because,retention,retention_from}'),
     ('gdpr', 'data_map', '{schema_name,table_name,column_name,category,label,purpose,lawful_basis,recipients,source,
         retention,erasure,is_secret,not_exported_because,exported_as,erased_value}'),
+    ('audit', 'unsealed_events', '{occurred_at,event_id}'),
+    ('audit', 'seals', '{seal_id,sealed_at,kept_from,month,first_at,last_at,events,contents_digest,digest}'),
+    ('audit', 'seal_contents', '{seal_id,event_ids}'),
     ('gdpr', 'settings', '{name,value,reason,changed_at}'),
     ('gdpr', 'consent_purposes', '{purpose,label,question}'),
     ('gdpr', 'ledger_keys', '{key_id,inner_pad,outer_pad,created_at}'),

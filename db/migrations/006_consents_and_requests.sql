@@ -166,6 +166,12 @@ COMMENT ON TABLE gdpr.inactivity_warnings IS
 CREATE INDEX inactivity_warnings_erase_after_idx ON gdpr.inactivity_warnings (erase_after);
 COMMENT ON INDEX gdpr.inactivity_warnings_erase_after_idx IS 'gdpr.erase_inactive: whose time of grace is over.';
 
+-- What of it is audited; warnings are worked out from other rows.
+CREATE TRIGGER consents_record_change AFTER INSERT OR UPDATE OR DELETE ON gdpr.consents
+FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.consents', '=purpose', '=revision');
+CREATE TRIGGER requests_record_change AFTER INSERT OR UPDATE OR DELETE ON gdpr.requests
+FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.requests', '=request_id');
+
 -- Who sees what --------------------------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA gdpr TO pulsex_analyst;

@@ -12,7 +12,8 @@ BEGIN
             CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
         WHERE p.pronamespace IN (
-            'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'gdpr'::regnamespace
+            'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace,
+                'gdpr'::regnamespace
         )
             AND a.grantee <> p.proowner
     LOOP
@@ -25,7 +26,8 @@ BEGIN
         FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
         WHERE c.relkind = 'v' AND a.grantee <> c.relowner
             AND c.relnamespace IN (
-                'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'gdpr'::regnamespace
+                'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace,
+                'gdpr'::regnamespace
             )
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %s', v_grant.view, v_grant.grantee);
@@ -53,6 +55,15 @@ GRANT EXECUTE ON FUNCTION
 gdpr.count_engagement_by_day, gdpr.count_ratings_by_month, gdpr.count_followers_by_topic TO pulsex_analyst;
 GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+audit.seal, audit.verify TO pulsex_worker, pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+audit.oldest_unsealed TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+audit.trail TO pulsex_privacy;
+-- The owner makes triggers and partitions, and is called by the worker to expire them.
+GRANT EXECUTE ON FUNCTION
+audit.record_change, audit.refuse_change, audit.release_month TO pulsex_owner;
 GRANT EXECUTE ON FUNCTION
 gdpr.refuse_restricted TO pulsex_owner;
 GRANT EXECUTE ON FUNCTION

@@ -20,6 +20,10 @@ ACTORS = {
 }
 NAMES, *LINES = """
 relation                      alice bob   stranger sign_in worker privacy analyst service owner
+audit.events                  ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
+audit.seal_contents           ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
+audit.seals                   ----- ----- -----    -----   -----  -----   -----   SI---   .-..T
+audit.unsealed_events         ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
 auth.identities               ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.login_decoys             ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.one_time_tokens          ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
@@ -27,21 +31,21 @@ auth.passwords                ----- ----- -----    -----   -----  -----   ----- 
 auth.sessions                 ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.signing_key              ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 gdpr.consent_purposes         S---- S---- S----    -----   -----  S----   -----   S----   SIUDT
-gdpr.consents                 ----- ----- -----    -----   -----  -----   -----   SI---   .-..-
+gdpr.consents                 ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
 gdpr.current_consents         S---- .---- .----    -----   -----  S----   -----   -----   -----
 gdpr.data_map                 ----- ----- -----    -----   -----  S----   -----   S----   SIUDT
 gdpr.data_map_tables          ----- ----- -----    -----   -----  S----   -----   S----   SIUDT
-gdpr.engagement_by_day        ----- ----- -----    -----   -----  -----   .----   -----   -----
+gdpr.engagement_by_day        ----- ----- -----    -----   -----  -----   S----   -----   -----
 gdpr.erasure_ledger           ----- ----- -----    -----   -----  -----   -----   SI---   .-..T
 gdpr.erasures                 ----- ----- -----    -----   -----  -----   -----   SIU--   .-..T
-gdpr.followers_by_topic       ----- ----- -----    -----   -----  -----   .----   -----   -----
+gdpr.followers_by_topic       ----- ----- -----    -----   -----  -----   S----   -----   -----
 gdpr.holds                    ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 gdpr.inactivity_warnings      ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 gdpr.ledger_keys              ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
 gdpr.open_requests            ----- ----- -----    -----   -----  S----   -----   -----   -----
 gdpr.personal_relations       ----- ----- -----    -----   -----  -----   -----   S----   S----
 gdpr.personal_tables          ----- ----- -----    -----   -----  -----   -----   S----   S----
-gdpr.ratings_by_month         ----- ----- -----    -----   -----  -----   .----   -----   -----
+gdpr.ratings_by_month         ----- ----- -----    -----   -----  -----   S----   -----   -----
 gdpr.records_of_processing    ----- ----- -----    -----   -----  S----   -----   -----   S----
 gdpr.requests                 ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 gdpr.scrubs                   ----- ----- -----    -----   -----  -----   -----   SIU--   .-..T
@@ -75,7 +79,7 @@ MATRIX = {
     for relation, line in ((line[:30], line) for line in LINES)
 }
 PARTITION = MATRIX.pop("(every partition)")
-PARTITIONED = ("pulsex.briefings", "pulsex.engagement_events")
+PARTITIONED = ("audit.events", "pulsex.briefings", "pulsex.engagement_events")
 
 # Views of ten people or more: the cast is too few to be seen in them. tests/gdpr/test_reports.py has enough.
 AGGREGATES = {"gdpr.engagement_by_day", "gdpr.followers_by_topic", "gdpr.ratings_by_month"}
@@ -106,6 +110,7 @@ CALLERS = {
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
+        audit.oldest_unsealed audit.seal audit.verify
         auth.purge_expired gdpr.apply_retention gdpr.erase_inactive gdpr.resume_erasures gdpr.warn_inactive
         ops.overdue_requests ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
@@ -113,6 +118,7 @@ CALLERS = {
         pulsex.generation_context
         pulsex.mark_briefing_delivered pulsex.publish_briefing""",
     "pulsex_privacy": """
+        audit.seal audit.trail audit.verify
         gdpr.erase_user gdpr.export_erasure_ledger gdpr.export_user_data gdpr.export_user_data_rows
         gdpr.find_personal_data gdpr.place_hold gdpr.record_scrub gdpr.relations_to_scrub gdpr.release_hold
         gdpr.replay_erasures gdpr.resume_erasures gdpr.unclassified_columns
@@ -123,6 +129,7 @@ CALLERS = {
         gdpr.count_engagement_by_day gdpr.count_followers_by_topic gdpr.count_ratings_by_month""",
     "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
     "pulsex_owner": """
+        audit.record_change audit.refuse_change audit.release_month
         gdpr.record_scrub gdpr.refuse_restricted gdpr.relations_to_scrub gdpr.unclassified_columns ops.delete_expired_feedback""",
 }
 

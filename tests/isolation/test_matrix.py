@@ -39,8 +39,7 @@ def test_impersonated_actors_measure_the_same(transaction, database, declared):
 def test_whoever_sees_nothing_had_a_row_to_see(transaction, database):
     """Where the matrix says that somebody finds no row, there is one."""
     rows = {relation.name: relation.row for relation in measure.relations(transaction, database.cast["alice"])}
-    unseen = {name for name, cells in matrix.MATRIX.items() if "." in "".join(cells.values()) and not rows[name]}
-    assert unseen == matrix.AGGREGATES
+    assert [name for name, cells in matrix.MATRIX.items() if "." in "".join(cells.values()) and not rows[name]] == []
 
 
 @pytest.mark.parametrize("parent", matrix.PARTITIONED)
