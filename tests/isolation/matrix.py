@@ -63,6 +63,7 @@ MATRIX = {
     for relation, line in ((line[:30], line) for line in LINES)
 }
 PARTITION = MATRIX.pop("(every partition)")
+EMPTY_PARTITION = {actor: cells.replace("S", ".").replace("D", ".") for actor, cells in PARTITION.items()}
 PARTITIONED = ("pulsex.briefings", "pulsex.engagement_events")
 
 # Where a verb is granted for some columns only.
