@@ -1,1 +1,1 @@
-"""What the law asks of the database."""
+"""What the law asks of the database: the data map, export, erasure, holds, resurrection."""

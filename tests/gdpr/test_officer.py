@@ -37,17 +37,17 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def officer(database, monkeypatch, tmp_path, capsys):
+def run(database, monkeypatch, tmp_path, capsys):
     """Runs a command against the test's database and in a folder of its own; returns exit code and what it printed."""
     monkeypatch.setenv("DATABASE_URL", database.url)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def command(*arguments: str) -> tuple[int, str]:
         code = privacy.main(list(arguments))
         said = capsys.readouterr()
         return code, said.out + said.err
 
-    return run
+    return command
 
 
 def files(folder, suffix: str):
@@ -57,9 +57,9 @@ def files(folder, suffix: str):
 
 
 @pytest.mark.commits
-def test_an_export_is_a_document_and_a_page_of_the_same(officer, tmp_path):
+def test_an_export_is_a_document_and_a_page_of_the_same(run, tmp_path):
     """Both files are there for the owner's eyes only, and the page has every category and the person's own words."""
-    assert officer("export", "alice@example.com")[0] == 0
+    assert run("export", "alice@example.com")[0] == 0
     document = json.loads(files(tmp_path, ".json").read_text())
     page = files(tmp_path, ".html").read_text()
     headings = {attrs["id"] for tag, attrs in Page(page).tags if tag == "h2"}
@@ -70,46 +70,46 @@ def test_an_export_is_a_document_and_a_page_of_the_same(officer, tmp_path):
 
 
 @pytest.mark.commits
-def test_an_export_replaces_the_one_before_and_its_mode(officer, tmp_path, published):
+def test_an_export_replaces_the_one_before_and_its_mode(run, tmp_path, published):
     """A file that everybody could read is not written into: it is replaced."""
     before = tmp_path / f"export-{published.user_id}.json"
     before.write_text("old")
     before.chmod(0o644)
-    assert officer("export", "ALICE@example.com")[0] == 0
+    assert run("export", "ALICE@example.com")[0] == 0
     assert before.stat().st_mode & 0o777 == 0o600
     assert json.loads(before.read_text())["format_version"] == 1
 
 
 @pytest.mark.commits
-def test_an_erasure_is_confirmed_by_the_address(officer, monkeypatch, dba, published):
+def test_an_erasure_is_confirmed_by_the_address(run, monkeypatch, dba, published):
     """A wrong answer, or none, erases nothing and exits with 1; the right one erases."""
     there = "SELECT count(*) FROM pulsex.users WHERE user_id = %s"
     for answer in ("yes", ""):
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
-        assert officer("erase", "alice@example.com")[0] == 1
+        assert run("erase", "alice@example.com")[0] == 1
         dba.results_eq(there, [(1,)], published.user_id)
     monkeypatch.setattr("builtins.input", lambda _: "alice@example.com")
-    code, said = officer("erase", "alice@example.com", "--reason", "a letter")
+    code, said = run("erase", "alice@example.com", "--reason", "a letter")
     assert (code, "Erased." in said) == (0, True)
     dba.results_eq(there, [(0,)], published.user_id)
 
 
 @pytest.mark.commits
-def test_a_script_erases_and_scrubs_without_questions(officer, dba, published):
+def test_a_script_erases_and_scrubs_without_questions(run, dba, published):
     """With --yes nobody is asked; the scrub leaves nothing due."""
-    assert officer("erase", "alice@example.com", "--yes")[0] == 0
-    code, said = officer("scrub")
+    assert run("erase", "alice@example.com", "--yes")[0] == 0
+    code, said = run("scrub")
     assert code == 0, said
     dba.is_empty("SELECT * FROM gdpr.relations_to_scrub()")
 
 
 @pytest.mark.commits
-def test_a_restriction_is_put_on_and_lifted(officer, dba, published):
+def test_a_restriction_is_put_on_and_lifted(run, dba, published):
     """The status follows, and the log has the reason."""
     status = "SELECT status FROM pulsex.users WHERE user_id = %s"
-    assert officer("restrict", "alice@example.com", "--reason", "contests the accuracy")[0] == 0
+    assert run("restrict", "alice@example.com", "--reason", "contests the accuracy")[0] == 0
     dba.results_eq(status, [("restricted",)], published.user_id)
-    assert officer("lift", "alice@example.com")[0] == 0
+    assert run("lift", "alice@example.com")[0] == 0
     dba.results_eq(status, [("active",)], published.user_id)
     reason = "SELECT payload ->> 'reason' FROM audit.events WHERE action = 'restrict' AND user_id = %s"
     dba.results_eq(reason, [("contests the accuracy",)], published.user_id)
@@ -118,29 +118,29 @@ def test_a_restriction_is_put_on_and_lifted(officer, dba, published):
 @pytest.mark.parametrize(
     "command", [["export"], ["erase", "--yes"], ["restrict", "--reason", "r"], ["lift"]], ids=lambda c: c[0]
 )
-def test_an_unknown_person_is_a_clear_sentence(officer, tmp_path, command):
+def test_an_unknown_person_is_a_clear_sentence(run, tmp_path, command):
     """Exit code 2, the address in the sentence, and no file."""
-    code, said = officer(command[0], "nobody@example.com", *command[1:])
+    code, said = run(command[0], "nobody@example.com", *command[1:])
     assert (code, said) == (2, "gdpr: Nobody has the e-mail address nobody@example.com.\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_database_is_a_clear_sentence(officer, monkeypatch, tmp_path):
+def test_no_database_is_a_clear_sentence(run, monkeypatch, tmp_path):
     """Neither a URL nor a development database: exit code 1 and what to do."""
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("PULSEX_HOME", str(tmp_path / "none"))
-    assert officer("records") == (1, "gdpr: Set DATABASE_URL, or start the development database: tox -e dev\n")
+    assert run("records") == (1, "gdpr: Set DATABASE_URL, or start the development database: tox -e dev\n")
 
 
-def test_a_database_that_is_not_there_is_a_failure(officer, monkeypatch):
+def test_a_database_that_is_not_there_is_a_failure(run, monkeypatch):
     """Nobody listens on the port of nothing: exit code 1."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/none")
-    assert officer("records")[0] == 1
+    assert run("records")[0] == 1
 
 
-def test_the_record_of_processing_is_a_page_and_a_table(officer, tmp_path, database):
+def test_the_record_of_processing_is_a_page_and_a_table(run, tmp_path, database):
     """The CSV has a row for each category, the page a heading; each cell is the view's."""
-    assert officer("records")[0] == 0
+    assert run("records")[0] == 0
     rows = list(csv.DictReader(io.StringIO((tmp_path / "records-of-processing.csv").read_text())))
     with psycopg.connect(database.url, user="pulsex_privacy") as connection:
         want = connection.execute("SELECT category, recipients FROM gdpr.records_of_processing").fetchall()

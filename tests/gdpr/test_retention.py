@@ -233,7 +233,7 @@ def test_a_deploy_leaves_settings_alone(privacy):
 def test_maintenance_does_all_of_it(worker, dba, published):
     """ops.run_maintenance() deletes what expired, and says nothing failed."""
     expire(dba, published.user_id)
-    worker.rows("CALL ops.run_maintenance()")
+    worker.connection.execute("CALL ops.run_maintenance()")
     assert tokens(dba, published.user_id) == 0
     tasks = "SELECT task FROM ops.maintenance_tasks WHERE task ~ 'expired rows|inactive' AND failed_at IS NULL ORDER BY 1"
     dba.results_eq(tasks, [("expired rows",), ("inactive accounts erased",), ("inactive accounts warned",)])

@@ -79,6 +79,7 @@ MATRIX = {
     for relation, line in ((line[:30], line) for line in LINES)
 }
 PARTITION = MATRIX.pop("(every partition)")
+EMPTY_PARTITION = {actor: cells.replace("S", ".").replace("D", ".") for actor, cells in PARTITION.items()}
 PARTITIONED = ("audit.events", "pulsex.briefings", "pulsex.engagement_events")
 
 # Views of ten people or more: the cast is too few to be seen in them. tests/gdpr/test_reports.py has enough.

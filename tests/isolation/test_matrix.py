@@ -21,7 +21,11 @@ def transaction(dba: Actor):
 def declared(transaction: psycopg.Connection, database: Database):
     """The declared matrix, with the partitions that there are today."""
     found = measure.relations(transaction, database.cast["alice"])
-    return matrix.MATRIX | {relation.name: matrix.PARTITION for relation in found if relation.partition}
+    return matrix.MATRIX | {
+        relation.name: matrix.PARTITION if relation.row else matrix.EMPTY_PARTITION
+        for relation in found
+        if relation.partition
+    }
 
 
 def test_everybody_may_do_what_the_matrix_says_and_no_more(transaction, database, declared):

@@ -7,7 +7,10 @@ import pytest
 from tests.actors import Actor
 from tests.isolation import matrix
 
-READABLE = [name for name, cells in matrix.MATRIX.items() if cells["bob"].startswith(".")]
+# The rows of gdpr.current_consents come from a routine about each person one may see: no plan reads a table.
+READABLE = [
+    name for name, cells in matrix.MATRIX.items() if cells["bob"].startswith(".") and name != "gdpr.current_consents"
+]
 ANALYZE = "EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF, BUFFERS OFF, COSTS OFF)"
 NO_INDEXES = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off"
 

@@ -1,0 +1,99 @@
+"""The data map is the territory: a column that it doesn't know, or that isn't there any more, stops the build."""
+
+import pytest
+
+from tests.gdpr.canaries import COLUMNS
+
+FAULTS = "SELECT * FROM gdpr.unclassified_columns()"
+
+
+def test_every_column_is_classified(officer):
+    """Nothing is missing, nothing too much, nothing contradicts itself: this is the test that stops the build."""
+    officer.is_empty(FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (
+            "CREATE TABLE pulsex.notes (user_id uuid, note text)",
+            [("pulsex", "notes", "note", "is not in the data map"), ("pulsex", "notes", "user_id", "is not in the data map")],
+        ),
+        ("CREATE SCHEMA other; CREATE TABLE other.notes (note text)", [("other", "notes", "note", "is not in the data map")]),
+        ("CREATE TABLE public.notes (note text)", [("public", "notes", "note", "is not in the data map")]),
+        (
+            "CREATE MATERIALIZED VIEW pulsex.names AS SELECT display_name FROM pulsex.users",
+            [("pulsex", "names", "display_name", "is not in the data map")],
+        ),
+        ("ALTER TABLE pulsex.users ADD COLUMN born date", [("pulsex", "users", "born", "is not in the data map")]),
+        (
+            "ALTER TABLE pulsex.briefings ADD COLUMN mood text",
+            [("pulsex", "briefings", "mood", "is not in the data map")],
+        ),
+        (
+            "ALTER TABLE pulsex.devices DROP COLUMN retired_at",
+            [("pulsex", "devices", "retired_at", "is in the data map alone")],
+        ),
+        ("DROP TABLE gdpr.scrubs", [("gdpr", "scrubs", c, "is in the data map alone") for c in ("erasure_id", "relation", "scrubbed_at")]),
+        (
+            "UPDATE gdpr.data_map SET erasure = 'keep' WHERE (table_name, column_name) = ('users', 'locale')",
+            [("pulsex", "users", "locale", "outlives the person without a routine that sees to it")],
+        ),
+        (
+            """UPDATE gdpr.data_map_tables SET category = NULL, label = NULL, not_personal_because = 'r'
+            WHERE table_name = 'push_token_owners'; DELETE FROM gdpr.data_map
+            WHERE table_name = 'push_token_owners' AND column_name <> 'user_id'""",
+            [
+                ("pulsex", "push_token_owners", "device_id", "is not in the data map"),
+                ("pulsex", "push_token_owners", "push_token_hash", "is not in the data map"),
+                ("pulsex", "push_token_owners", "user_id", "is personal in one list and not in the other"),
+                ("pulsex", "push_token_owners", "user_id", "names a person in a table that is about nobody"),
+            ],
+        ),
+        (
+            "DELETE FROM gdpr.data_map WHERE table_name = 'topics'; DROP TABLE pulsex.user_topics, pulsex.topics",
+            [("pulsex", "topics", None, "has no column in the data map")]
+            + [("pulsex", "user_topics", c, "is in the data map alone") for c in ("topic_id", "user_id", "weight")],
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_map_does_not_know_would_stop_the_build(officer, look, change, faults):
+    """A table of somebody's, a column, another schema, one that is gone, a contradiction: each is named."""
+    look.rows(change)
+    officer.results_eq(FAULTS, faults)
+
+
+def test_a_detached_partition_is_classified_with_its_table(officer, look):
+    """It is no new table."""
+    name = look.value("SELECT min(partition_name) FROM ops.partitions WHERE table_name = 'briefings'")
+    look.rows(f"ALTER TABLE pulsex.briefings DETACH PARTITION pulsex.{name}")
+    officer.is_empty(FAULTS)
+
+
+def test_children_come_before_their_parents(look):
+    """By the catalogue's foreign keys, each table is deeper than those it refers to."""
+    look.is_empty(
+        """SELECT c.table_name FROM gdpr.personal_tables AS c CROSS JOIN unnest(c.parents) AS parent
+        INNER JOIN gdpr.personal_tables AS p ON p.relation = parent WHERE c.depth <= p.depth"""
+    )
+    look.results_eq("SELECT max(depth) FROM gdpr.personal_tables", [(2,)])
+
+
+def test_every_table_of_a_person_can_hold_a_canary(look):
+    """The canary tests have text, JSON, an address and an array to plant in."""
+    assert {kind for _, _, kind in look.rows(COLUMNS)} >= {"text", "jsonb", "inet", "text[]", "smallint[]"}
+
+
+def test_a_partitioned_tables_retention_is_the_operators(look):
+    """What ops.partitioned_tables says now, for what is deleted with it too; null where there is none."""
+    look.rows("UPDATE ops.partitioned_tables SET retention = '7 months' WHERE table_name = 'briefings'")
+    ask = "SELECT gdpr.retention_of('pulsex', %s)::text"
+    look.results_eq(ask, [("7 mons",)], "briefings")
+    look.results_eq(ask, [("7 mons",)], "briefing_feedback")
+    look.results_eq(ask, [(None,)], "users")
+
+
+@pytest.mark.parametrize("actor", ["alice", "sign_in", "worker", "analyst"])
+def test_nobody_else_reads_the_map(request, actor):
+    """The officer does."""
+    request.getfixturevalue(actor).throws_ok("SELECT * FROM gdpr.data_map", "42501")

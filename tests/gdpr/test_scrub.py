@@ -1,0 +1,104 @@
+"""The scrub: what was erased is gone from the bytes of the data directory, or is said to be due."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pulsex import scrub
+from tests.gdpr import canaries
+
+ERASE = "SELECT gdpr.erase_user(%s, 'asked for')"
+DUE = "SELECT relation FROM gdpr.relations_to_scrub()"
+SCRUBBED = "SELECT certificate #>> '{files,scrubbed_at}' FROM gdpr.erasures WHERE certificate ? 'reason'"
+
+
+def on_disk(dba, planted: dict[str, str]) -> set[str]:
+    """Return which canaries are in a file of the data directory, the write-ahead log's apart."""
+    dba.rows("CHECKPOINT")
+    directory = Path(dba.value("SHOW data_directory"))
+    files = [path for path in directory.rglob("*") if path.is_file() and "pg_wal" not in path.parts]
+    held = set()
+    for path in files:
+        content = path.read_bytes()
+        held |= {name for name, value in planted.items() if value.encode() in content}
+    return held
+
+
+@pytest.mark.commits
+def test_nothing_is_left_in_the_bytes_of_the_data_directory(dba, privacy, database, published):
+    """Text, JSON and TOAST, rows that were changed before, statistics: there before, none of it after."""
+    partition = f"pulsex.briefings_{published.briefing_date:%Y_%m}"
+    dba.rows(f"ALTER TABLE {partition} ALTER COLUMN content SET STORAGE EXTERNAL")
+    dba.rows("UPDATE pulsex.users SET display_name = 'formerly' WHERE user_id = %s", published.user_id)
+    dba.rows("DELETE FROM pulsex.notification_queue WHERE user_id = %s AND last_error = 'x'", published.user_id)
+    planted = canaries.plant(dba, published.user_id)
+    planted = {name: value for name, value in planted.items() if value.startswith("canary")}
+    toasted = """UPDATE pulsex.briefings SET content = jsonb_build_object('toasted', (
+        SELECT string_agg(md5(n::text), '') || 'toastcanary' FROM generate_series(1, 300) AS n)) WHERE user_id = %s"""
+    dba.rows(toasted, published.user_id)
+    planted |= {"a value in TOAST": "toastcanary", "a name that was changed": "formerly"}
+    dba.rows("ANALYZE")
+    statistics = "SELECT count(*) FROM pg_stats WHERE histogram_bounds::text ~ 'canary' OR most_common_vals::text ~ 'canary'"
+    assert dba.value(statistics) > 0
+    assert on_disk(dba, planted) == planted.keys()
+
+    privacy.rows(ERASE, published.user_id)
+    outcomes = scrub.scrub(database.url, say=lambda line: None)
+
+    assert [outcome for outcome in outcomes if outcome.problem] == []
+    assert on_disk(dba, planted) == set()
+    privacy.is_empty(DUE)
+    assert dba.value(SCRUBBED) is not None
+
+
+@pytest.mark.commits
+def test_what_somebody_uses_stays_due_and_the_rest_is_done(dba, privacy, database, published):
+    """A table that is being read is left for the next run, and the statistics with it; each is said."""
+    privacy.rows(ERASE, published.user_id)
+    said: list[str] = []
+    with psycopg.connect(database.url) as reader:
+        reader.execute("LOCK TABLE pulsex.devices IN ACCESS SHARE MODE")
+        scrub.scrub(database.url, lock_timeout=10, say=said.append)
+    privacy.results_eq(DUE, [("pulsex.devices",), ("pg_statistic",)])
+    assert "pulsex.devices: still due: somebody is using it" in said
+    assert "pulsex.users: scrubbed" in said
+    assert dba.value(SCRUBBED) is None
+    assert [o.problem for o in scrub.scrub(database.url, say=said.append)] == [None, None]
+    assert scrub.scrub(database.url, say=said.append) == []
+
+
+@pytest.mark.commits
+def test_what_an_old_transaction_still_sees_stays_due(privacy, database, published):
+    """VACUUM would keep the row for it; that isn't taken for done."""
+    said: list[str] = []
+    with psycopg.connect(database.url) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT FROM pulsex.topics")
+        privacy.rows(ERASE, published.user_id)
+        scrub.scrub(database.url, say=said.append)
+    assert "pulsex.users: still due: an old transaction still sees 1 dead rows" in said
+    assert ("pulsex.users",) in privacy.rows(DUE)
+
+
+def test_a_scrub_is_recorded_for_the_erasures_it_knew_of(officer, look, published, database):
+    """One that came while the file was being rewritten stays due."""
+    officer.rows(ERASE, published.user_id)
+    [(known,)] = officer.rows("SELECT erasures FROM gdpr.relations_to_scrub() WHERE relation = 'pulsex.users'")
+    officer.rows(ERASE, database.cast["bob"].user_id)
+    officer.results_eq("SELECT gdpr.record_scrub('pulsex.users', %s)", [(1,)], known)
+    officer.results_eq("SELECT cardinality(erasures) FROM gdpr.relations_to_scrub() WHERE relation = 'pulsex.users'", [(1,)])
+    officer.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(1,)])
+    officer.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(0,)])
+
+
+def test_a_partition_that_was_dropped_is_due_no_more(officer, look, published):
+    """Its file has gone with it."""
+    partition = look.value("SELECT tableoid::regclass::text FROM pulsex.engagement_events WHERE user_id = %s",
+                           published.user_id)  # fmt: skip
+    officer.rows(ERASE, published.user_id)
+    assert (partition,) in officer.rows(DUE)
+    look.rows(f"DROP TABLE {partition}")
+    assert (partition,) not in officer.rows(DUE)
