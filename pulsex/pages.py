@@ -7,16 +7,36 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 WIDEST = 6  # columns of a table that still fits a sheet of paper
+TIME = re.compile(r"(\d{4,}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00")
+UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _environment = Environment(
     loader=PackageLoader("pulsex"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+
+
+def readable(time: str) -> str:
+    """Return an ISO 8601 time in UTC, of an export, as people write it, to the second."""
+    return TIME.sub(r"\1 \2", time)
+
+
+def period(duration: str) -> str:
+    """Return an ISO 8601 duration of years, months, weeks and days in words; any other as it is."""
+    parts = re.findall(r"(\d+)([YMWD])", duration)
+    if "P" + "".join(map("".join, parts)) != duration:
+        return duration
+    return " ".join(f"{number} {UNITS[unit]}{'' if number == '1' else 's'}" for number, unit in parts)
+
+
+_environment.filters |= {"readable": readable, "period": period}
+_environment.tests["time"] = lambda value: isinstance(value, str) and TIME.fullmatch(value) is not None
 
 
 def export(document: Mapping[str, object], name: str) -> str:

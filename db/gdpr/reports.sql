@@ -81,24 +81,38 @@ COMMENT ON VIEW gdpr.user_data_summary IS
 'How many records of which category there are of each person. Each look at a person is logged, so name the user_id.';
 
 CREATE OR REPLACE VIEW gdpr.records_of_processing WITH (security_invoker = TRUE, security_barrier = TRUE) AS
+WITH tables AS (
+    SELECT
+        m.category,
+        t.place,
+        t.label,
+        string_agg(m.label, ', ' ORDER BY m.label) AS columns,
+        coalesce(max(m.retention)::text, 'while there is an account') AS time_limit,
+        max(m.purpose) AS purpose,
+        max(m.lawful_basis) AS lawful_basis,
+        max(m.source) AS source,
+        max(m.recipients) AS recipients
+    FROM gdpr.data_map AS m
+    INNER JOIN gdpr.data_map_tables AS t ON m.schema_name = t.schema_name AND m.table_name = t.table_name
+    WHERE m.category IS NOT NULL
+    GROUP BY m.category, t.place, t.label
+)
 SELECT
-    m.category,
-    string_agg(DISTINCT m.purpose, '; ') AS purposes,
-    string_agg(DISTINCT m.lawful_basis, '; ') AS lawful_bases,
+    t.category,
+    string_agg(DISTINCT t.purpose, '; ') AS purposes,
+    string_agg(DISTINCT t.lawful_basis, '; ') AS lawful_bases,
     'people who have an account' AS data_subjects,
-    string_agg(DISTINCT t.label || ': ' || m.label, '; ') AS personal_data,
-    string_agg(DISTINCT m.source, '; ') AS sources,
-    string_agg(DISTINCT m.recipients, '; ') AS recipients,
+    string_agg(t.label || ' (' || t.columns || ')', '; ' ORDER BY t.place) AS personal_data,
+    string_agg(DISTINCT t.source, '; ') AS sources,
+    string_agg(DISTINCT t.recipients, '; ') AS recipients,
     coalesce((SELECT s.value FROM gdpr.settings AS s WHERE s.name = 'transfers'), 'to be stated by the controller')
         AS transfers,
-    string_agg(
-        DISTINCT t.label || ': ' || coalesce(m.retention::text, 'while there is an account'), '; '
-    ) AS time_limits,
-    (SELECT s.value FROM gdpr.settings AS s WHERE s.name = 'security_measures') AS security_measures
-FROM gdpr.data_map AS m
-INNER JOIN gdpr.data_map_tables AS t ON m.schema_name = t.schema_name AND m.table_name = t.table_name
-WHERE m.category IS NOT NULL
-GROUP BY m.category
+    string_agg(t.label || ': ' || t.time_limit, '; ' ORDER BY t.place) AS time_limits,
+    coalesce(
+        (SELECT s.value FROM gdpr.settings AS s WHERE s.name = 'security_measures'), 'to be stated by the controller'
+    ) AS security_measures
+FROM tables AS t
+GROUP BY t.category
 ORDER BY min(t.place);
 COMMENT ON VIEW gdpr.records_of_processing IS
 'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and the

@@ -114,7 +114,7 @@ ANALYZE seed_person;
 
 CREATE PROCEDURE pg_temp.register_people(p_first integer, p_last integer)
 LANGUAGE plpgsql
--- Each registers, signs in, says what they want, and follows topics, as the application would have them do.
+-- Each registers, signs in, says what they want and consent to, and follows topics, as the application would have them do.
 AS $$
 DECLARE
     -- Argon2id, with argon2-cffi's defaults, of the password of everybody here: correct horse battery staple
@@ -146,6 +146,9 @@ BEGIN
             )
         ));
         PERFORM pulsex.follow_topics(v_user_id, v_person.slugs);
+        -- What follows records what everybody reads, so all have agreed to that; every third wants no advertising.
+        PERFORM gdpr.record_consent(v_user_id, 'analytics', TRUE, '2026-01');
+        PERFORM gdpr.record_consent(v_user_id, 'marketing', v_person.number % 3 <> 0, '2026-01');
 
         SET LOCAL ROLE NONE;
         UPDATE seed_person SET user_id = v_user_id, token = v_token WHERE number = v_person.number;

@@ -179,6 +179,13 @@ def test_what_people_wrote_is_text_on_the_page(value):
     assert "<script" not in page
 
 
+def test_times_and_periods_are_for_people_to_read():
+    """To the second, and in words; what is no such thing stays as it is."""
+    page = pages.export(document("2026-11-25T13:53:03.126835+00:00"), "alice@example.com")
+    assert ">2026-11-25 13:53:03</time>" in page
+    assert [pages.period(text) for text in ("P30D", "P1Y1M", "PT5M")] == ["30 days", "1 year 1 month", "PT5M"]
+
+
 def test_a_page_needs_nothing_beside_it():
     """No script, and nothing to load: the only addresses are within the page; it says its language and has headings."""
     tags = Page(pages.export(document("x"), "alice@example.com")).tags
