@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
-    -- Inside a definer routine current_user is its owner; the setting role still is what the caller became, if anything.
+    -- Inside a definer routine current_user is its owner, but the setting role still is what the caller became.
     v_role text := nullif(current_setting('role'), 'none');
 BEGIN
     RETURN pg_has_role(coalesce(v_role, session_user), 'pulsex_privacy', 'USAGE');

@@ -100,5 +100,7 @@ def test_a_scan_would_be_seen(crowded):
     """With the index on identities gone, erasing reads that table from end to end."""
     dba = crowded.actor("dba", "postgres")
     dba.rows("DROP INDEX auth.identities_user_id_idx")
-    plan = dba.value("EXPLAIN (FORMAT JSON) DELETE FROM auth.identities WHERE user_id = %s", crowded.cast["alice"].user_id)
+    plan = dba.value(
+        "EXPLAIN (FORMAT JSON) DELETE FROM auth.identities WHERE user_id = %s", crowded.cast["alice"].user_id
+    )
     assert "Seq Scan" in json.dumps(plan)

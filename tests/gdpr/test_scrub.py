@@ -43,7 +43,9 @@ def test_nothing_is_left_in_the_bytes_of_the_data_directory(dba, privacy, databa
     planted = {name: value for name, value in planted.items() if "notification_queue" not in name}
     planted |= {"in TOAST": "toastcanary", "changed long ago": "formercanary", "deleted long ago": "deletedcanary"}
     dba.rows("ANALYZE")
-    statistics = "SELECT count(*) FROM pg_stats WHERE histogram_bounds::text ~ 'canary' OR most_common_vals::text ~ 'canary'"
+    statistics = (
+        "SELECT count(*) FROM pg_stats WHERE histogram_bounds::text ~ 'canary' OR most_common_vals::text ~ 'canary'"
+    )
     assert dba.value(statistics) > 0
     assert on_disk(dba, planted) == planted.keys()
 
@@ -91,7 +93,9 @@ def test_a_scrub_is_recorded_for_the_erasures_it_knew_of(officer, look, publishe
     [(known,)] = officer.rows("SELECT erasures FROM gdpr.relations_to_scrub() WHERE relation = 'pulsex.users'")
     officer.rows(ERASE, database.cast["bob"].user_id)
     officer.results_eq("SELECT gdpr.record_scrub('pulsex.users', %s)", [(1,)], known)
-    officer.results_eq("SELECT cardinality(erasures) FROM gdpr.relations_to_scrub() WHERE relation = 'pulsex.users'", [(1,)])
+    officer.results_eq(
+        "SELECT cardinality(erasures) FROM gdpr.relations_to_scrub() WHERE relation = 'pulsex.users'", [(1,)]
+    )
     officer.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(1,)])
     officer.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(0,)])
 

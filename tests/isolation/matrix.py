@@ -87,11 +87,13 @@ CALLERS = {
         auth.register_user auth.reset_password auth.start_session""",
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
-        auth.use_session gdpr.export_user_data gdpr.export_user_data_rows pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
+        auth.use_session gdpr.export_user_data gdpr.export_user_data_rows
+        pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
-        auth.purge_expired gdpr.resume_erasures ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        gdpr.resume_erasures
+        auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
         ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
         pulsex.generation_context
