@@ -83,6 +83,7 @@ DECLARE
     v_scrubbed text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
+    PERFORM gdpr.silence_audit(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN

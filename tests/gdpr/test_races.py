@@ -18,18 +18,12 @@ WAITING = "SELECT pid FROM pg_locks WHERE NOT granted"
 WRITES = {
     "event": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
         VALUES (%(user)s, now(), uuidv7(), 'opened')""",
-    "topic": "INSERT INTO pulsex.user_topics SELECT %(user)s, topic_id FROM pulsex.topics WHERE slug = 'cities'",
     "rating": """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
         VALUES (%(user)s, %(date)s, 'morning', 's1', 1)""",
 }
 OF_THE_SERVICE = WRITES | {
-    "briefing": """INSERT INTO pulsex.briefings (user_id, briefing_date, edition, title, content, search)
-        SELECT user_id, briefing_date, 'evening', title, content, search FROM pulsex.briefings
-        WHERE user_id = %(user)s""",
     "attempt": """INSERT INTO pulsex.notification_attempts (user_id, notification_id, attempt, started_at, outcome)
         SELECT user_id, notification_id, 2, now(), 'failed' FROM pulsex.notifications WHERE user_id = %(user)s""",
-    "session": """INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at)
-        VALUES (%(user)s, sha256('another'), uuidv7(), now() + interval '1 day')""",
     "hold": "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%(user)s, 'ratings', 'a claim')",
     "hash": """INSERT INTO pulsex.push_token_owners
         SELECT sha256('another'), user_id, device_id FROM pulsex.devices WHERE user_id = %(user)s""",
