@@ -1350,8 +1350,8 @@ $_$;
 
 ALTER FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) IS 'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from each
-table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
+COMMENT ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) IS 'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from
+each table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
 
 CREATE FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1385,7 +1385,9 @@ BEGIN
                     WHERE s.erasure_id = e.erasure_id
                 )),
                 'wal', jsonb_build_object('written_until', pg_current_wal_insert_lsn()),
-                'backups', jsonb_build_object('horizon', gdpr.backup_horizon(), 'gone_by', now() + gdpr.backup_horizon())
+                'backups', jsonb_build_object(
+                    'horizon', gdpr.backup_horizon(), 'gone_by', now() + gdpr.backup_horizon()
+                )
             )
             || CASE
                 WHEN p_because IS NULL THEN '{}'
@@ -1489,8 +1491,8 @@ $$;
 
 ALTER FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) IS 'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate, which
-is as it was where there was nothing left to do.';
+COMMENT ON FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) IS 'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate,
+which is as it was where there was nothing left to do.';
 
 CREATE FUNCTION gdpr.count_engagement_by_day() RETURNS TABLE(day date, event_type text, people bigint, median_events integer, median_dwell_s integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1730,13 +1732,13 @@ $$;
 ALTER FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[]) IS 'Erases a person, or p_categories of theirs and what refers to them, and returns the certificate: erasure_id; erased_at;
-reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table; kept, the legal
-holds that kept something; files.relations, to be rewritten by the scrub, and when that was done; wal.written_until, the
-position up to which the write-ahead log may still hold it; backups.gone_by, when the last backup that has it expires
-(null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are signed out at once, their
-queued notifications with them. No table holds totals of several people that would have to be corrected.
-Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes when the hold
-is released or ends.
+reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table;
+kept, the legal holds that kept something; files.relations, to be rewritten by the scrub, and when that was done;
+wal.written_until, the position up to which the write-ahead log may still hold it; backups.gone_by, when the last
+backup that has it expires (null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are
+signed out at once, their queued notifications with them. No table holds totals of several people that would have to be
+corrected. Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes
+when the hold is released or ends.
 Errors: PT403 for anybody but pulsex_privacy; PT404 nobody has or had this id; PT422 no reason, or no such category, or
 the profile without the rest; 25000 not READ COMMITTED; 40P01 a deadlock with somebody who changes the same rows, and
 55P03: nothing has changed, call it again.';
@@ -1850,9 +1852,9 @@ $$;
 
 ALTER FUNCTION gdpr.export_erasure_ledger() OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.export_erasure_ledger() IS 'The erasure ledger, to be kept apart from the database: each erasure with its certificate and, by key, the hash of whose
-it was. Without the keys, which are in the database alone, it tells nobody anything. Errors: PT403 for anybody but
-pulsex_privacy.';
+COMMENT ON FUNCTION gdpr.export_erasure_ledger() IS 'The erasure ledger, to be kept apart from the database: each erasure with its certificate and, by key, the hash of
+whose it was. Without the keys, which are in the database alone, it tells nobody anything. Errors: PT403 for anybody
+but pulsex_privacy.';
 
 CREATE FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -1874,7 +1876,8 @@ BEGIN
     WHERE m.schema_name = p_schema AND m.table_name = p_table AND m.not_exported_because IS NULL AND NOT m.is_secret;
     -- By primary key, text by its bytes, so that the order is the same on every server.
     SELECT string_agg(
-        format('r.%I', a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', ' ORDER BY k.place
+        format('r.%I', a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', '
+        ORDER BY k.place
     ) INTO v_order
     FROM pg_catalog.pg_index AS i
     CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
@@ -1890,8 +1893,8 @@ $$;
 
 ALTER FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) IS 'The query, $1 a person''s id, that gives their rows of a relation as records in the person''s words, numbered by primary
-key. p_relation: the table that p_schema and p_table name in the data map, or a partition detached from it.';
+COMMENT ON FUNCTION gdpr.export_query(p_schema text, p_table text, p_relation regclass) IS 'The query, $1 a person''s id, that gives their rows of a relation as records in the person''s words, numbered by
+primary key. p_relation: the table that p_schema and p_table name in the data map, or a partition detached from it.';
 
 CREATE FUNCTION gdpr.export_rows(p_user_id uuid) RETURNS TABLE(category text, ordinal bigint, record jsonb)
     LANGUAGE plpgsql STABLE
@@ -1951,8 +1954,8 @@ BEGIN
         FROM gdpr.data_map_tables AS t WHERE t.category IS NOT NULL GROUP BY t.category
     ),
     told AS (
-        SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes, jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases,
-            jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
+        SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes,
+            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
         FROM gdpr.data_map AS m WHERE m.category IS NOT NULL GROUP BY m.category
     )
     SELECT jsonb_agg(
@@ -1995,10 +1998,11 @@ $$;
 
 ALTER FUNCTION gdpr.export_user_data_rows(p_user_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) IS 'A person''s data, one record a row, in the order of the document: category, ordinal within it from 1, and the record with
-keys in their words, times in ISO 8601 with their offset. For large accounts: read it through a cursor. The rows are
-collected on the server, beyond work_mem in a temporary file that goes with the cursor, so a client holds no more than
-it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log remembers it.
+COMMENT ON FUNCTION gdpr.export_user_data_rows(p_user_id uuid) IS 'A person''s data, one record a row, in the order of the document: category, ordinal within it from 1, and the record
+with keys in their words, times in ISO 8601 with their offset. For large accounts: read it through a cursor. The rows
+are collected on the server, beyond work_mem in a temporary file that goes with the cursor, so a client holds no more
+than it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log
+remembers it.
 Errors: PT403 somebody else''s; PT404 no such person.';
 
 CREATE FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone DEFAULT now()) RETURNS date
@@ -2198,7 +2202,7 @@ CREATE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
     SET search_path TO ''
     AS $$
 DECLARE
-    -- Inside a definer routine current_user is its owner; the setting role still is what the caller became, if anything.
+    -- Inside a definer routine current_user is its owner, but the setting role still is what the caller became.
     v_role text := nullif(current_setting('role'), 'none');
 BEGIN
     RETURN pg_has_role(coalesce(v_role, session_user), 'pulsex_privacy', 'USAGE');
@@ -2386,7 +2390,8 @@ BEGIN
         SELECT t.* FROM gdpr.personal_relations AS t
     ),
     held AS MATERIALIZED (
-        SELECT t.mapped_relation FROM tables AS t INNER JOIN gdpr.active_holds(p_user_id) AS h ON h.category = t.category
+        SELECT t.mapped_relation FROM tables AS t
+        INNER JOIN gdpr.active_holds(p_user_id) AS h ON h.category = t.category
         UNION
         SELECT 'gdpr.holds'::regclass::oid FROM gdpr.active_holds(p_user_id)
     ),
@@ -2570,7 +2575,9 @@ BEGIN
     RETURN QUERY
     SELECT
         s.relation,
-        CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN s.relation = 'pg_statistic' THEN 'statistics' ELSE 'table' END,
+        CASE
+            WHEN c.relkind = 'p' THEN 'partitioned' WHEN s.relation = 'pg_statistic' THEN 'statistics' ELSE 'table'
+        END,
         min(e.erased_at), array_agg(s.erasure_id)
     FROM gdpr.scrubs AS s
     INNER JOIN gdpr.erasures AS e ON e.erasure_id = s.erasure_id
@@ -2612,8 +2619,8 @@ $$;
 
 ALTER FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) IS 'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing is
-erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
+COMMENT ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) IS 'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing
+is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
 
 CREATE FUNCTION gdpr.replay_erasures(p_ledger jsonb) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2624,7 +2631,8 @@ DECLARE
     v_user_id uuid;
 BEGIN
     PERFORM gdpr.require_privacy();
-    IF p_ledger -> 'format_version' IS DISTINCT FROM '1' OR jsonb_typeof(p_ledger -> 'erasures') IS DISTINCT FROM 'array'
+    IF p_ledger -> 'format_version' IS DISTINCT FROM '1'
+        OR jsonb_typeof(p_ledger -> 'erasures') IS DISTINCT FROM 'array'
     THEN
         RAISE EXCEPTION 'not an erasure ledger' USING ERRCODE = 'PT422';
     END IF;
@@ -2677,9 +2685,9 @@ $$;
 
 ALTER FUNCTION gdpr.replay_erasures(p_ledger jsonb) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) IS 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing, and
-returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again. What is
-done is not done twice. Run it before anybody is let in.
+COMMENT ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) IS 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing,
+and returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again.
+What is done is not done twice. Run it before anybody is let in.
 Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger.';
 
 CREATE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
@@ -2789,7 +2797,8 @@ BEGIN
             SELECT to_regclass(format('%I.%I', p_schema, p_table))
             UNION ALL
             SELECT f.confrelid FROM pg_catalog.pg_constraint AS f
-            WHERE f.conrelid = to_regclass(format('%I.%I', p_schema, p_table)) AND f.contype = 'f' AND f.confdeltype = 'c'
+            WHERE f.conrelid = to_regclass(format('%I.%I', p_schema, p_table))
+                AND f.contype = 'f' AND f.confdeltype = 'c'
         );
     END IF;
     RETURN v_retention;
@@ -4575,8 +4584,8 @@ COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS 'Why the table is
 
 COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
 
-COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables that
-are deleted from; tables are those whose traces go, null for all.';
+COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables
+that are deleted from; tables are those whose traces go, null for all.';
 
 COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
 
@@ -4652,8 +4661,8 @@ ALTER TABLE ONLY gdpr.ledger_keys FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE gdpr.ledger_keys OWNER TO pulsex_owner;
 
-COMMENT ON TABLE gdpr.ledger_keys IS 'The keys under which erased ids are hashed. It is in every dump, so that a restored database knows the ledger''s hashes;
-an erasure is entered under every key there is, since the oldest backup knows only the oldest of them.';
+COMMENT ON TABLE gdpr.ledger_keys IS 'The keys under which erased ids are hashed. It is in every dump, so that a restored database knows the ledger''s
+hashes; an erasure is entered under every key there is, since the oldest backup knows only the oldest of them.';
 
 COMMENT ON COLUMN gdpr.ledger_keys.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
 

@@ -56,8 +56,15 @@ def scrub(url: str, *, lock_timeout: int = 2000, say: Callable[[str], None] = pr
 
 def _rewrite(connection: psycopg.Connection, relation: str, kind: str) -> str | None:
     """Rewrite a relation; return what kept its old rows from going, or None."""
-    notices: list[psycopg.errors.Diagnostic] = []
-    connection.add_notice_handler(notices.append)
+    refusals: list[str] = []
+    unremoved: list[int] = []
+
+    def listen(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            refusals.append(notice.message_primary or "")
+        unremoved.extend(map(int, UNREMOVED.findall(notice.message_detail or "")))
+
+    connection.add_notice_handler(listen)
     try:
         if kind == "statistics":
             connection.execute("RESET ROLE")
@@ -65,14 +72,11 @@ def _rewrite(connection: psycopg.Connection, relation: str, kind: str) -> str | 
     except psycopg.errors.LockNotAvailable:
         return "somebody is using it"
     finally:
-        connection.remove_notice_handler(notices.append)
+        connection.remove_notice_handler(listen)
         connection.execute(f"SET ROLE {OWNER}")
-    refusals = [notice.message_primary for notice in notices if notice.severity_nonlocalized == "WARNING"]
     if refusals:
         return "; ".join(refusals)
-    details = "\n".join(notice.message_detail or "" for notice in notices)
-    unremoved = sum(int(count) for count in UNREMOVED.findall(details))
-    return f"an old transaction still sees {unremoved} dead rows" if unremoved else None
+    return f"an old transaction still sees {sum(unremoved)} dead rows" if any(unremoved) else None
 
 
 def _record(connection: psycopg.Connection, relation: str, erasures: list[UUID]) -> None:

@@ -122,8 +122,8 @@ def factory(place: Path, on_initialized: Callable[[Throwaway], None] | None = No
 def fingerprint(db: Path = DB) -> str:
     """Return a short hash of everything in ``db`` that a deploy reads."""
     digest = hashlib.sha256()
-    code = [*db.glob("migrations/*"), *db.glob("routines/*"), *db.glob("gdpr/*")]
-    for file in sorted([db / "roles.sql", db / "routines.sql", db / "gdpr_compliance.sql", *code]):
+    code = [*db.glob("migrations/*"), *db.glob("routines/*"), *db.glob("gdpr/*"), *db.glob("gdpr_compliance.sql")]
+    for file in sorted([db / "roles.sql", db / "routines.sql", *code]):
         digest.update(f"{file.relative_to(db)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -16,7 +16,8 @@ BEGIN
             SELECT to_regclass(format('%I.%I', p_schema, p_table))
             UNION ALL
             SELECT f.confrelid FROM pg_catalog.pg_constraint AS f
-            WHERE f.conrelid = to_regclass(format('%I.%I', p_schema, p_table)) AND f.contype = 'f' AND f.confdeltype = 'c'
+            WHERE f.conrelid = to_regclass(format('%I.%I', p_schema, p_table))
+                AND f.contype = 'f' AND f.confdeltype = 'c'
         );
     END IF;
     RETURN v_retention;
@@ -28,24 +29,38 @@ the one that it is deleted with. Null: while there is an account.';
 
 CREATE OR REPLACE VIEW gdpr.personal_tables WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 WITH RECURSIVE mapped AS (
-    SELECT m.*, c.oid AS relation
+    SELECT
+        m.*,
+        c.oid AS relation
     FROM gdpr.data_map_tables AS m
     INNER JOIN pg_catalog.pg_namespace AS n ON m.schema_name = n.nspname
     INNER JOIN pg_catalog.pg_class AS c ON n.oid = c.relnamespace AND m.table_name = c.relname
     WHERE m.category IS NOT NULL AND c.relkind IN ('r', 'p')
 ),
+
 refers AS (
-    SELECT DISTINCT f.conrelid AS child, f.confrelid AS parent
+    SELECT DISTINCT
+        f.conrelid AS child,
+        f.confrelid AS parent
     FROM pg_catalog.pg_constraint AS f
-    WHERE f.contype = 'f' AND f.conrelid <> f.confrelid
+    WHERE
+        f.contype = 'f' AND f.conrelid <> f.confrelid
         AND f.conrelid IN (SELECT relation FROM mapped) AND f.confrelid IN (SELECT relation FROM mapped)
 ),
+
 reached (relation, depth) AS (
-    SELECT relation, 0 FROM mapped
+    SELECT
+        relation,
+        0
+    FROM mapped
     UNION
-    SELECT refers.child, reached.depth + 1 FROM reached INNER JOIN refers ON reached.relation = refers.parent
+    SELECT
+        refers.child,
+        reached.depth + 1
+    FROM reached INNER JOIN refers ON reached.relation = refers.parent
     WHERE reached.depth < 32
 )
+
 SELECT
     m.schema_name,
     m.table_name,
@@ -56,8 +71,14 @@ SELECT
     m.found_by,
     m.erased_by,
     m.is_erased_first,
-    (SELECT max(r.depth) FROM reached AS r WHERE r.relation = m.relation) AS depth,
-    array(SELECT r.parent FROM refers AS r WHERE r.child = m.relation) AS parents
+    (
+        SELECT max(r.depth) FROM reached AS r
+        WHERE r.relation = m.relation
+    ) AS depth,
+    array(
+        SELECT r.parent FROM refers AS r
+        WHERE r.child = m.relation
+    ) AS parents
 FROM mapped AS m;
 COMMENT ON VIEW gdpr.personal_tables IS
 'The tables that are about people. depth: how many foreign keys it is away from one that refers to none of them, so that
@@ -80,9 +101,14 @@ SELECT
     r.starts_at
 FROM gdpr.personal_tables AS t
 CROSS JOIN LATERAL (
-    SELECT t.relation, NULL::timestamp AS starts_at
+    SELECT
+        t.relation,
+        NULL::timestamp AS starts_at
     UNION ALL
-    SELECT p.relation, p.starts_at FROM ops.partitions AS p
+    SELECT
+        p.relation,
+        p.starts_at
+    FROM ops.partitions AS p
     WHERE p.schema_name = t.schema_name AND p.table_name = t.table_name AND p.state <> 'attached'
 ) AS r;
 COMMENT ON VIEW gdpr.personal_relations IS

@@ -17,14 +17,21 @@ INSERT INTO gdpr.data_map_tables (
 (20, 'auth', 'identities', 'access', 'sign-in name', TRUE, 'personal data', NULL, NULL),
 (21, 'auth', 'passwords', 'access', 'password', TRUE, 'personal data; the hash never', NULL, NULL),
 (22, 'auth', 'sessions', 'access', 'session', TRUE, 'personal data; the hash never', '30 days', 'expires_at'),
-(23, 'auth', 'one_time_tokens', 'access', 'one-time code', TRUE, 'personal data; the hash never', '30 days', 'expires_at'),
-(24, 'auth', 'login_decoys', 'access', 'failed sign-in before there was an account', FALSE,
-    'counts failures, a log itself', '30 days', 'locked_until'),
+(
+    23, 'auth', 'one_time_tokens', 'access', 'one-time code', TRUE, 'personal data; the hash never',
+    '30 days', 'expires_at'
+),
+(
+    24, 'auth', 'login_decoys', 'access', 'failed sign-in before there was an account', FALSE,
+    'counts failures, a log itself', '30 days', 'locked_until'
+),
 (30, 'pulsex', 'user_preferences', 'preferences', 'preferences', TRUE, 'personal data', NULL, NULL),
 (31, 'pulsex', 'user_topics', 'preferences', 'topic', TRUE, 'personal data', NULL, NULL),
-(40, 'pulsex', 'briefings', 'briefings', 'briefing', TRUE, 'personal data; content by digest, for its size', NULL, NULL),
-(41, 'pulsex', 'briefing_schedule', 'briefings', 'next briefing', FALSE,
-    'worked out from preferences, and leases of a queue', NULL, NULL),
+(40, 'pulsex', 'briefings', 'briefings', 'briefing', TRUE, 'personal data; content by digest', NULL, NULL),
+(
+    41, 'pulsex', 'briefing_schedule', 'briefings', 'next briefing', FALSE,
+    'worked out from preferences, and leases of a queue', NULL, NULL
+),
 (50, 'pulsex', 'briefing_feedback', 'ratings', 'rating', TRUE, 'personal data', NULL, NULL),
 (60, 'pulsex', 'engagement_events', 'activity', 'event', FALSE, 'a log itself, of high volume', NULL, NULL),
 (61, 'pulsex', 'engagement_daily', 'activity', 'total of a day', FALSE, 'computed from a log', NULL, NULL),
@@ -41,12 +48,13 @@ INSERT INTO gdpr.data_map_tables (
 (100, 'audit', 'events', 'log', 'log entry', FALSE, 'the log itself', NULL, NULL);
 
 -- A decoy is named by a digest of the e-mail address that was tried: somebody's who registers later.
-UPDATE gdpr.data_map_tables SET is_erased_first = TRUE, found_by =
-    'decoy_id IN (SELECT auth.decoy_id(i.subject) FROM auth.identities AS i '
-    'WHERE i.user_id = $1 AND i.provider = ''email'')'
+UPDATE gdpr.data_map_tables SET
+    is_erased_first = TRUE,
+    found_by = 'decoy_id IN (SELECT auth.decoy_id(i.subject) FROM auth.identities AS i WHERE i.user_id = $1)'
 WHERE (schema_name, table_name) = ('auth', 'login_decoys');
 -- Whoever is being erased is signed out before anything else.
-UPDATE gdpr.data_map_tables SET is_erased_first = TRUE WHERE (schema_name, table_name) = ('auth', 'sessions');
+UPDATE gdpr.data_map_tables SET is_erased_first = TRUE
+WHERE (schema_name, table_name) = ('auth', 'sessions');
 
 -- The log's entries stay, without anything in them that is about the person.
 UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub' WHERE (schema_name, table_name) = ('audit', 'events');
@@ -55,8 +63,15 @@ UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub' WHERE (schema_name, ta
 INSERT INTO gdpr.data_map_tables (
     place, schema_name, table_name, not_personal_because, is_audited, audited_because
 )
-SELECT 1000, schema_name, table_name, because, FALSE, 'about nobody'
-FROM (VALUES
+SELECT
+    1000 AS place,
+    schema_name,
+    table_name,
+    because,
+    FALSE AS is_audited,
+    'about nobody' AS audited_because
+FROM (
+    VALUES
     ('auth', 'signing_key', 'a key of the server''s own'),
     ('pulsex', 'time_zones', 'the world''s time zones, the same for everybody'),
     ('pulsex', 'topics', 'what can be followed, the same for everybody'),
@@ -72,37 +87,58 @@ FROM (VALUES
     ('gdpr', 'consent_purposes', 'what everybody is asked'),
     ('gdpr', 'ledger_keys', 'keys of the server''s own'),
     ('gdpr', 'erasures', 'when and how much was erased, and not whose'),
-    ('gdpr', 'erasure_ledger', 'keyed hashes of ids that are of nobody any more: only who has the id and the key can tell'),
+    ('gdpr', 'erasure_ledger', 'keyed hashes of ids: only who has an id and the key can tell whether it was erased'),
     ('gdpr', 'scrubs', 'which files are to be rewritten')
 ) AS nobodys (schema_name, table_name, because);
 
 -- Columns -------------------------------------------------------------------------------------------------------------
 
 -- Of people: its label is what a person would call it. What isn't exported says why; secrets are marked.
-WITH categories (category, purpose, lawful_basis, recipients, source) AS (VALUES
-    ('profile', 'to know you, and to write to you in your language and at your time of day',
-        'Art. 6(1)(b): the contract with you', 'nobody', 'you'),
-    ('access', 'to let you in and keep others out',
+WITH categories (category, purpose, lawful_basis, recipients, source) AS (
+    VALUES
+    (
+        'profile', 'to know you, and to write to you in your language and at your time of day',
+        'Art. 6(1)(b): the contract with you', 'nobody', 'you'
+    ),
+    (
+        'access', 'to let you in and keep others out',
         'Art. 6(1)(b): the contract with you; for addresses, programs and failures Art. 6(1)(f): security', 'nobody',
-        'you, and the device you sign in with'),
-    ('preferences', 'to brief you of what you want when you want it', 'Art. 6(1)(b): the contract with you', 'nobody',
-        'you'),
-    ('briefings', 'to brief you, and to let you look back', 'Art. 6(1)(b): the contract with you', 'nobody',
-        'made for you from your preferences and published news'),
+        'you, and the device you sign in with'
+    ),
+    (
+        'preferences', 'to brief you of what you want when you want it', 'Art. 6(1)(b): the contract with you',
+        'nobody', 'you'
+    ),
+    (
+        'briefings', 'to brief you, and to let you look back', 'Art. 6(1)(b): the contract with you', 'nobody',
+        'made for you from your preferences and published news'
+    ),
     ('ratings', 'to make your briefings better', 'Art. 6(1)(b): the contract with you', 'nobody', 'you'),
-    ('activity', 'to learn what is read, and to make your briefings better', 'Art. 6(1)(a): your consent', 'nobody',
-        'the device you read with'),
-    ('devices', 'to reach you by push', 'Art. 6(1)(b): the contract with you',
-        'the push service of your device''s maker', 'your device'),
-    ('notifications', 'to tell you that something is there for you',
+    (
+        'activity', 'to learn what is read, and to make your briefings better', 'Art. 6(1)(a): your consent', 'nobody',
+        'the device you read with'
+    ),
+    (
+        'devices', 'to reach you by push', 'Art. 6(1)(b): the contract with you',
+        'the push service of your device''s maker', 'your device'
+    ),
+    (
+        'notifications', 'to tell you that something is there for you',
         'Art. 6(1)(b): the contract with you; for what promotes Art. 6(1)(a): your consent',
-        'the push or e-mail service that delivers it', 'made for you'),
-    ('privacy', 'to do what you, a court or the law asked for', 'Art. 6(1)(c): a legal obligation', 'nobody',
-        'the data protection officer'),
-    ('log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)', 'nobody',
-        'the database')
+        'the push or e-mail service that delivers it', 'made for you'
+    ),
+    (
+        'privacy', 'to do what you, a court or the law asked for', 'Art. 6(1)(c): a legal obligation', 'nobody',
+        'the data protection officer'
+    ),
+    (
+        'log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)', 'nobody',
+        'the database'
+    )
 ),
-columns (schema_name, table_name, column_name, label, is_secret, not_exported_because) AS (VALUES
+
+columns (schema_name, table_name, column_name, label, is_secret, not_exported_because) AS (
+    VALUES
     ('pulsex', 'users', 'user_id', 'id', FALSE, NULL),
     ('pulsex', 'users', 'display_name', 'name', FALSE, NULL),
     ('pulsex', 'users', 'locale', 'language', FALSE, NULL),
@@ -192,8 +228,10 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('pulsex', 'devices', 'push_token', 'push address', FALSE, NULL),
     ('pulsex', 'devices', 'last_seen_at', 'last seen at', FALSE, NULL),
     ('pulsex', 'devices', 'retired_at', 'retired at', FALSE, NULL),
-    ('pulsex', 'push_token_owners', 'push_token_hash', 'digest of the address', FALSE,
-        'made from the device''s push address, which is there'),
+    (
+        'pulsex', 'push_token_owners', 'push_token_hash', 'digest of the address', FALSE,
+        'made from the device''s push address, which is there'
+    ),
     ('pulsex', 'push_token_owners', 'device_id', 'device', FALSE, NULL),
 
     ('pulsex', 'notifications', 'notification_id', 'id', FALSE, NULL),
@@ -285,30 +323,45 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('gdpr', 'requests', 'user_id', 'person', FALSE, 'the profile has it'),
     ('gdpr', 'inactivity_warnings', 'user_id', 'person', FALSE, 'the profile has it')
 ),
+
 -- What says more to a person than the value itself; and what a row becomes that has to stay without its owner.
-in_words (schema_name, table_name, column_name, exported_as, erased_value) AS (VALUES
-    ('pulsex', 'user_topics', 'topic_id',
-        '(SELECT t.label FROM pulsex.topics AS t WHERE t.topic_id = r.topic_id)', NULL),
+in_words (schema_name, table_name, column_name, exported_as, erased_value) AS (
+    VALUES
+    (
+        'pulsex', 'user_topics', 'topic_id',
+        '(SELECT t.label FROM pulsex.topics AS t WHERE t.topic_id = r.topic_id)', NULL
+    ),
     ('pulsex', 'users', 'display_name', NULL, 'erased'),
     ('pulsex', 'users', 'locale', NULL, 'en'),
     ('pulsex', 'users', 'time_zone', NULL, 'UTC'),
     ('pulsex', 'users', 'status', NULL, 'restricted')
 )
+
 INSERT INTO gdpr.data_map (
-    schema_name, table_name, column_name, category, label, purpose, lawful_basis, recipients, source, retention, erasure,
-    is_secret, not_exported_because, exported_as, erased_value
+    schema_name, table_name, column_name, category, label, purpose, lawful_basis, recipients, source, retention,
+    erasure, is_secret, not_exported_because, exported_as, erased_value
 )
 SELECT
-    c.schema_name, c.table_name, c.column_name, t.category, c.label, k.purpose, k.lawful_basis, k.recipients, k.source,
-    coalesce(t.retention, gdpr.retention_of(c.schema_name, c.table_name)),
+    c.schema_name,
+    c.table_name,
+    c.column_name,
+    t.category,
+    c.label,
+    k.purpose,
+    k.lawful_basis,
+    k.recipients,
+    k.source,
+    gdpr.retention_of(c.schema_name, c.table_name) AS retention,
     CASE
         WHEN t.erased_by IS NULL THEN 'delete'
         WHEN c.column_name IN ('payload', 'salt') THEN 'null'
         WHEN c.column_name = 'user_id' THEN 'pseudonymise'
         ELSE 'keep'
-    END,
+    END AS erasure,
     c.is_secret,
-    c.not_exported_because, w.exported_as, w.erased_value
+    c.not_exported_because,
+    w.exported_as,
+    w.erased_value
 FROM columns AS c
 INNER JOIN gdpr.data_map_tables AS t ON c.schema_name = t.schema_name AND c.table_name = t.table_name
 INNER JOIN categories AS k ON t.category = k.category
@@ -317,10 +370,18 @@ LEFT JOIN in_words AS w
 
 -- Of nobody, for the reason that the table has.
 INSERT INTO gdpr.data_map (schema_name, table_name, column_name, is_secret, erasure)
-SELECT schema_name, table_name, column_name, column_name ~ '_pad$', 'keep'
-FROM (VALUES
-    ('auth', 'signing_key',
-        '{singleton,inner_pad,outer_pad,previous_inner_pad,previous_outer_pad,rotated_at}'::text[]),
+SELECT
+    schema_name,
+    table_name,
+    column_name,
+    column_name ~ '_pad$' AS is_secret,
+    'keep' AS erasure
+FROM (
+    VALUES
+    (
+        'auth', 'signing_key',
+        '{singleton,inner_pad,outer_pad,previous_inner_pad,previous_outer_pad,rotated_at}'::text[]
+    ),
     ('pulsex', 'time_zones', '{name}'),
     ('pulsex', 'topics', '{topic_id,slug,label}'),
     ('ops', 'partitioned_tables', '{schema_name,table_name,months_each,months_ahead,retention}'),

@@ -18,7 +18,8 @@ BEGIN
         SELECT t.* FROM gdpr.personal_relations AS t
     ),
     held AS MATERIALIZED (
-        SELECT t.mapped_relation FROM tables AS t INNER JOIN gdpr.active_holds(p_user_id) AS h ON h.category = t.category
+        SELECT t.mapped_relation FROM tables AS t
+        INNER JOIN gdpr.active_holds(p_user_id) AS h ON h.category = t.category
         UNION
         SELECT 'gdpr.holds'::regclass::oid FROM gdpr.active_holds(p_user_id)
     ),
@@ -82,8 +83,8 @@ DECLARE
     v_scrubbed text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
-    -- What is append-only, and what a restriction keeps everybody else from, gives way to this.
-    PERFORM audit.begin_erasure(p_user_id);
+    -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
+    PERFORM gdpr.silence_audit(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -157,8 +158,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.carry_out IS
-'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from each
-table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
+'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from
+each table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
 
 CREATE OR REPLACE FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -177,8 +178,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.continue_erasure IS
-'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate, which
-is as it was where there was nothing left to do.';
+'Goes on with an erasure that there is: after a hold, or because the person has come back. Returns its certificate,
+which is as it was where there was nothing left to do.';
 
 CREATE OR REPLACE FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
@@ -263,13 +264,13 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.erase_user IS
 'Erases a person, or p_categories of theirs and what refers to them, and returns the certificate: erasure_id; erased_at;
-reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table; kept, the legal
-holds that kept something; files.relations, to be rewritten by the scrub, and when that was done; wal.written_until, the
-position up to which the write-ahead log may still hold it; backups.gone_by, when the last backup that has it expires
-(null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are signed out at once, their
-queued notifications with them. No table holds totals of several people that would have to be corrected.
-Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes when the hold
-is released or ends.
+reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table;
+kept, the legal holds that kept something; files.relations, to be rewritten by the scrub, and when that was done;
+wal.written_until, the position up to which the write-ahead log may still hold it; backups.gone_by, when the last
+backup that has it expires (null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are
+signed out at once, their queued notifications with them. No table holds totals of several people that would have to be
+corrected. Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes
+when the hold is released or ends.
 Errors: PT403 for anybody but pulsex_privacy; PT404 nobody has or had this id; PT422 no reason, or no such category, or
 the profile without the rest; 25000 not READ COMMITTED; 40P01 a deadlock with somebody who changes the same rows, and
 55P03: nothing has changed, call it again.';

@@ -22,7 +22,8 @@ BEGIN
     WHERE m.schema_name = p_schema AND m.table_name = p_table AND m.not_exported_because IS NULL AND NOT m.is_secret;
     -- By primary key, text by its bytes, so that the order is the same on every server.
     SELECT string_agg(
-        format('r.%I', a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', ' ORDER BY k.place
+        format('r.%I', a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END, ', '
+        ORDER BY k.place
     ) INTO v_order
     FROM pg_catalog.pg_index AS i
     CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
@@ -36,8 +37,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.export_query IS
-'The query, $1 a person''s id, that gives their rows of a relation as records in the person''s words, numbered by primary
-key. p_relation: the table that p_schema and p_table name in the data map, or a partition detached from it.';
+'The query, $1 a person''s id, that gives their rows of a relation as records in the person''s words, numbered by
+primary key. p_relation: the table that p_schema and p_table name in the data map, or a partition detached from it.';
 
 CREATE OR REPLACE FUNCTION gdpr.export_rows(p_user_id uuid)
 RETURNS TABLE (category text, ordinal bigint, record jsonb)
@@ -75,10 +76,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.export_user_data_rows IS
-'A person''s data, one record a row, in the order of the document: category, ordinal within it from 1, and the record with
-keys in their words, times in ISO 8601 with their offset. For large accounts: read it through a cursor. The rows are
-collected on the server, beyond work_mem in a temporary file that goes with the cursor, so a client holds no more than
-it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log remembers it.
+'A person''s data, one record a row, in the order of the document: category, ordinal within it from 1, and the record
+with keys in their words, times in ISO 8601 with their offset. For large accounts: read it through a cursor. The rows
+are collected on the server, beyond work_mem in a temporary file that goes with the cursor, so a client holds no more
+than it fetches. For pulsex_privacy about anybody, and for pulsex_app about whose session it is. The audit log
+remembers it.
 Errors: PT403 somebody else''s; PT404 no such person.';
 
 CREATE OR REPLACE FUNCTION gdpr.export_user_data(p_user_id uuid) RETURNS jsonb
@@ -108,8 +110,8 @@ BEGIN
         FROM gdpr.data_map_tables AS t WHERE t.category IS NOT NULL GROUP BY t.category
     ),
     told AS (
-        SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes, jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases,
-            jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
+        SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes,
+            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
         FROM gdpr.data_map AS m WHERE m.category IS NOT NULL GROUP BY m.category
     )
     SELECT jsonb_agg(

@@ -61,5 +61,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.release_hold IS
-'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing is
-erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
+'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing
+is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';

@@ -93,7 +93,9 @@ BEGIN
                     WHERE s.erasure_id = e.erasure_id
                 )),
                 'wal', jsonb_build_object('written_until', pg_current_wal_insert_lsn()),
-                'backups', jsonb_build_object('horizon', gdpr.backup_horizon(), 'gone_by', now() + gdpr.backup_horizon())
+                'backups', jsonb_build_object(
+                    'horizon', gdpr.backup_horizon(), 'gone_by', now() + gdpr.backup_horizon()
+                )
             )
             || CASE
                 WHEN p_because IS NULL THEN '{}'

@@ -24,9 +24,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.export_erasure_ledger IS
-'The erasure ledger, to be kept apart from the database: each erasure with its certificate and, by key, the hash of whose
-it was. Without the keys, which are in the database alone, it tells nobody anything. Errors: PT403 for anybody but
-pulsex_privacy.';
+'The erasure ledger, to be kept apart from the database: each erasure with its certificate and, by key, the hash of
+whose it was. Without the keys, which are in the database alone, it tells nobody anything. Errors: PT403 for anybody
+but pulsex_privacy.';
 
 CREATE OR REPLACE FUNCTION gdpr.replay_erasures(p_ledger jsonb) RETURNS SETOF jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -36,7 +36,8 @@ DECLARE
     v_user_id uuid;
 BEGIN
     PERFORM gdpr.require_privacy();
-    IF p_ledger -> 'format_version' IS DISTINCT FROM '1' OR jsonb_typeof(p_ledger -> 'erasures') IS DISTINCT FROM 'array'
+    IF p_ledger -> 'format_version' IS DISTINCT FROM '1'
+        OR jsonb_typeof(p_ledger -> 'erasures') IS DISTINCT FROM 'array'
     THEN
         RAISE EXCEPTION 'not an erasure ledger' USING ERRCODE = 'PT422';
     END IF;
@@ -87,7 +88,7 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION gdpr.replay_erasures IS
-'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing, and
-returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again. What is
-done is not done twice. Run it before anybody is let in.
+'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing,
+and returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again.
+What is done is not done twice. Run it before anybody is let in.
 Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger.';

@@ -1,5 +1,5 @@
--- Deleted rows stay in a table's file until it is rewritten, by VACUUM (FULL), which no function can run: pulsex/scrub.py
--- does, and asks here what is due.
+-- Deleted rows stay in a table's file until VACUUM (FULL) rewrites it, which no function can run: pulsex/scrub.py does,
+-- and asks here what is due.
 
 SET LOCAL ROLE pulsex_service;
 
@@ -11,7 +11,9 @@ BEGIN
     RETURN QUERY
     SELECT
         s.relation,
-        CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN s.relation = 'pg_statistic' THEN 'statistics' ELSE 'table' END,
+        CASE
+            WHEN c.relkind = 'p' THEN 'partitioned' WHEN s.relation = 'pg_statistic' THEN 'statistics' ELSE 'table'
+        END,
         min(e.erased_at), array_agg(s.erasure_id)
     FROM gdpr.scrubs AS s
     INNER JOIN gdpr.erasures AS e ON e.erasure_id = s.erasure_id

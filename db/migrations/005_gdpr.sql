@@ -1,6 +1,6 @@
 -- What the law asks of the database: the map of every column, legal holds, and the record of erasures.
 --
--- The data map says of every column of every table whether it is about a person, why it is kept, and what becomes of it.
+-- The data map says of every column of every table whether it is about a person, why it is kept, what becomes of it.
 -- Export, erasure, retention and the record of processing read it; nothing else lists tables. Its rows are CODE, in
 -- db/gdpr/data_map.sql, and every deploy makes them equal to that file.
 --
@@ -44,11 +44,12 @@ COMMENT ON COLUMN gdpr.data_map_tables.place IS 'Order in an export, categories 
 COMMENT ON COLUMN gdpr.data_map_tables.category IS
 'In a person''s words, and the name by which it is held or erased alone; null: about nobody.';
 COMMENT ON COLUMN gdpr.data_map_tables.label IS 'What a person would call one row of it.';
-COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS 'Why the table is about nobody; null: it is about somebody.';
+COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS
+'Why the table is about nobody; null: it is about somebody.';
 COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
 COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS
-'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables that
-are deleted from; tables are those whose traces go, null for all.';
+'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables
+that are deleted from; tables are those whose traces go, null for all.';
 COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS
 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
 COMMENT ON COLUMN gdpr.data_map_tables.is_audited IS 'Whether every change is recorded in audit.events.';
@@ -140,8 +141,8 @@ CREATE TABLE gdpr.ledger_keys (
     CONSTRAINT ledger_keys_pads_check CHECK (octet_length(inner_pad) = 64 AND octet_length(outer_pad) = 64)
 );
 COMMENT ON TABLE gdpr.ledger_keys IS
-'The keys under which erased ids are hashed. It is in every dump, so that a restored database knows the ledger''s hashes;
-an erasure is entered under every key there is, since the oldest backup knows only the oldest of them.';
+'The keys under which erased ids are hashed. It is in every dump, so that a restored database knows the ledger''s
+hashes; an erasure is entered under every key there is, since the oldest backup knows only the oldest of them.';
 COMMENT ON COLUMN gdpr.ledger_keys.inner_pad IS 'The key XOR ipad, HMAC''s first block, ready to hash (RFC 2104).';
 COMMENT ON COLUMN gdpr.ledger_keys.outer_pad IS 'The key XOR opad, HMAC''s second block.';
 
@@ -173,7 +174,8 @@ COMMENT ON TABLE gdpr.erasure_ledger IS
 'Whose erasure it was: HMAC-SHA256 of the id under each key there was. Without the key it tells nobody anything.';
 COMMENT ON COLUMN gdpr.erasure_ledger.key_id IS 'The key; gdpr.ledger_keys may have forgotten it since.';
 CREATE INDEX erasure_ledger_erasure_id_idx ON gdpr.erasure_ledger (erasure_id);
-COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';
+COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS
+'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';
 
 CREATE TABLE gdpr.scrubs (
     erasure_id uuid NOT NULL,
@@ -188,7 +190,7 @@ COMMENT ON COLUMN gdpr.scrubs.relation IS 'Schema and name, quoted as PostgreSQL
 CREATE INDEX scrubs_relation_idx ON gdpr.scrubs (relation) WHERE scrubbed_at IS NULL;
 COMMENT ON INDEX gdpr.scrubs_relation_idx IS 'gdpr.relations_to_scrub and gdpr.record_scrub: what is still due.';
 
--- Who sees what: the map for whoever enters, all else through the routines of the service ------------------------------
+-- Who sees what: the map for those who work with it, all else through the routines of the service ---------------------
 
 GRANT USAGE ON SCHEMA gdpr TO pulsex_service, pulsex_privacy, pulsex_app, pulsex_worker;
 GRANT SELECT ON gdpr.data_map_tables, gdpr.data_map TO pulsex_service, pulsex_privacy;
@@ -206,7 +208,9 @@ BEGIN
     FOREACH v_table IN ARRAY '{holds,ledger_keys,erasures,erasure_ledger,scrubs}'::text[] LOOP
         EXECUTE format('ALTER TABLE gdpr.%I ENABLE ROW LEVEL SECURITY', v_table);
         EXECUTE format('ALTER TABLE gdpr.%I FORCE ROW LEVEL SECURITY', v_table);
-        EXECUTE format('CREATE POLICY service_all ON gdpr.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table);
+        EXECUTE format(
+            'CREATE POLICY service_all ON gdpr.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table
+        );
         EXECUTE format('COMMENT ON POLICY service_all ON gdpr.%I IS %L', v_table,
             'Definer routines see every row, and check for themselves whose they touch.');
     END LOOP;

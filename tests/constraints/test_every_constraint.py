@@ -12,15 +12,15 @@ COPY = "INSERT INTO {table} SELECT (jsonb_populate_record(r, %s)).* FROM {table}
 CHANGE = "UPDATE {table} AS r SET ({columns}) = (SELECT {columns} FROM jsonb_populate_record(r, %s)) WHERE {row}"
 # dbmate's own table aside, and what a partition has from its parent.
 DECLARED = """SELECT conname::text FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
-    WHERE connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND contype = ANY (%s) AND conparentid = 0
-        AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
+    WHERE connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND contype = ANY (%s)
+        AND conparentid = 0 AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
 NOT_NULL_COLUMNS = """SELECT
         conrelid::regclass::text, attname::text, coalesce(attnum = ANY (partattrs::smallint[]), FALSE)
     FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
     INNER JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
     LEFT JOIN pg_partitioned_table ON partrelid = conrelid
-    WHERE contype = 'n' AND connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND NOT t.relispartition
-        AND conrelid <> 'ops.schema_migrations'::regclass"""
+    WHERE contype = 'n' AND connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
+        AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
 # A partition's key has a name of its own: its parent's is the one declared.
 PARENTS_NAME = """SELECT coalesce(parent.conname, own.conname)::text
     FROM pg_constraint AS own LEFT JOIN pg_constraint AS parent ON parent.oid = own.conparentid
@@ -129,8 +129,8 @@ def test_every_unique_index_is_named_here(dba):
     """A unique index that isn't a constraint's has tests of its own, below."""
     dba.results_eq(
         """SELECT c.relname::text FROM pg_index INNER JOIN pg_class AS c ON c.oid = indexrelid
-        WHERE indisunique AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND NOT c.relispartition
-            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)""",
+        WHERE indisunique AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
+            AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)""",
         [(name,) for name in UNIQUE_INDEXES],
     )
 

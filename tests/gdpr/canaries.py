@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from uuid import UUID
 
 from tests.actors import Actor
@@ -29,9 +30,9 @@ RELATIONS = """
 """
 
 
-def canary(number: int, kind: str) -> tuple[str, str]:
+def canary(number: int, kind: str, flock: str) -> tuple[str, str]:
     """Return a canary, as it is found in text, and as a literal of a type."""
-    word = f"canary{number:04}"
+    word = f"canary{flock}{number:04}"
     if kind == "inet":
         address = f"10.66.{number // 100}.{number % 100}"
         return address, address
@@ -49,6 +50,7 @@ def plant(dba: Actor, user_id: UUID) -> dict[str, str]:
     Constraints and triggers would stand in the way; the former go, the latter rest while it is done.
     """
     planted: dict[str, str] = {}
+    flock = secrets.token_hex(4)  # files of the cluster have those of other tests
     columns = dba.rows(COLUMNS)
     for table in dict.fromkeys(table for table, _, _ in columns):
         for (statement,) in dba.rows(CHECKS, table):
@@ -56,7 +58,7 @@ def plant(dba: Actor, user_id: UUID) -> dict[str, str]:
         assignments = []
         for number, (owner, column, kind) in enumerate(columns, 1):
             if owner == table:
-                planted[f"{table}.{column}"], literal = canary(number, kind)
+                planted[f"{table}.{column}"], literal = canary(number, kind, flock)
                 assignments.append(f"{column} = '{literal}'")
         dba.rows(
             f"""DO $$ BEGIN SET LOCAL session_replication_role = replica;

@@ -5,6 +5,7 @@ import pytest
 from tests.gdpr.canaries import COLUMNS
 
 FAULTS = "SELECT * FROM gdpr.unclassified_columns()"
+UNKNOWN, ALONE = "is not in the data map", "is in the data map alone"
 
 
 def test_every_column_is_classified(officer):
@@ -17,24 +18,27 @@ def test_every_column_is_classified(officer):
     [
         (
             "CREATE TABLE pulsex.notes (user_id uuid, note text)",
-            [("pulsex", "notes", "note", "is not in the data map"), ("pulsex", "notes", "user_id", "is not in the data map")],
+            [("pulsex", "notes", "note", UNKNOWN), ("pulsex", "notes", "user_id", UNKNOWN)],
         ),
-        ("CREATE SCHEMA other; CREATE TABLE other.notes (note text)", [("other", "notes", "note", "is not in the data map")]),
-        ("CREATE TABLE public.notes (note text)", [("public", "notes", "note", "is not in the data map")]),
+        ("CREATE SCHEMA other; CREATE TABLE other.notes (note text)", [("other", "notes", "note", UNKNOWN)]),
+        ("CREATE TABLE public.notes (note text)", [("public", "notes", "note", UNKNOWN)]),
         (
             "CREATE MATERIALIZED VIEW pulsex.names AS SELECT display_name FROM pulsex.users",
-            [("pulsex", "names", "display_name", "is not in the data map")],
+            [("pulsex", "names", "display_name", UNKNOWN)],
         ),
-        ("ALTER TABLE pulsex.users ADD COLUMN born date", [("pulsex", "users", "born", "is not in the data map")]),
+        ("ALTER TABLE pulsex.users ADD COLUMN born date", [("pulsex", "users", "born", UNKNOWN)]),
         (
             "ALTER TABLE pulsex.briefings ADD COLUMN mood text",
-            [("pulsex", "briefings", "mood", "is not in the data map")],
+            [("pulsex", "briefings", "mood", UNKNOWN)],
         ),
         (
             "ALTER TABLE pulsex.devices DROP COLUMN retired_at",
-            [("pulsex", "devices", "retired_at", "is in the data map alone")],
+            [("pulsex", "devices", "retired_at", ALONE)],
         ),
-        ("DROP TABLE gdpr.scrubs", [("gdpr", "scrubs", c, "is in the data map alone") for c in ("erasure_id", "relation", "scrubbed_at")]),
+        (
+            "DROP TABLE gdpr.scrubs",
+            [("gdpr", "scrubs", c, ALONE) for c in ("erasure_id", "relation", "scrubbed_at")],
+        ),
         (
             "UPDATE gdpr.data_map SET erasure = 'keep' WHERE (table_name, column_name) = ('users', 'locale')",
             [("pulsex", "users", "locale", "outlives the person without a routine that sees to it")],
@@ -44,8 +48,8 @@ def test_every_column_is_classified(officer):
             WHERE table_name = 'push_token_owners'; DELETE FROM gdpr.data_map
             WHERE table_name = 'push_token_owners' AND column_name <> 'user_id'""",
             [
-                ("pulsex", "push_token_owners", "device_id", "is not in the data map"),
-                ("pulsex", "push_token_owners", "push_token_hash", "is not in the data map"),
+                ("pulsex", "push_token_owners", "device_id", UNKNOWN),
+                ("pulsex", "push_token_owners", "push_token_hash", UNKNOWN),
                 ("pulsex", "push_token_owners", "user_id", "is personal in one list and not in the other"),
                 ("pulsex", "push_token_owners", "user_id", "names a person in a table that is about nobody"),
             ],
@@ -53,7 +57,7 @@ def test_every_column_is_classified(officer):
         (
             "DELETE FROM gdpr.data_map WHERE table_name = 'topics'; DROP TABLE pulsex.user_topics, pulsex.topics",
             [("pulsex", "topics", None, "has no column in the data map")]
-            + [("pulsex", "user_topics", c, "is in the data map alone") for c in ("topic_id", "user_id", "weight")],
+            + [("pulsex", "user_topics", c, ALONE) for c in ("topic_id", "user_id", "weight")],
         ),
     ],
 )  # fmt: skip

@@ -27,7 +27,7 @@ def test_nothing_is_left(officer, published):
 
 
 def test_no_value_is_left_in_any_relation(officer, look, published):
-    """Canaries in every column, seen in every table of the person's before, are in no relation of the database after."""
+    """Canaries in every column, seen in every table of the person's before, are in no relation after."""
     planted = canaries.plant(look, published.user_id)
     seen = {name for names in canaries.found(look, planted).values() for name in names}
     assert seen == planted.keys()
@@ -90,7 +90,7 @@ def test_the_certificate_lists_what_to_scrub(officer, look, published):
     """Every table of people's, the partitions that had rows, and the statistics."""
     relations = officer.value(ERASE, published.user_id)["files"]["relations"]
     partition = f"pulsex.briefings_{published.briefing_date:%Y_%m}"
-    tables = {f"{schema}.{table}" for schema, table in look.rows("SELECT schema_name, table_name FROM gdpr.personal_tables")}
+    tables = {name for (name,) in look.rows("SELECT relation::regclass::text FROM gdpr.personal_tables")}
     assert {*tables, partition, "pg_statistic"} <= set(relations)
     officer.results_eq("SELECT count(*) FROM gdpr.relations_to_scrub()", [(len(relations),)])
 
@@ -136,8 +136,9 @@ def test_the_ledger_tells_nobody_who(officer, look, published):
     officer.rows(ERASE, published.user_id)
     ledger = json.dumps(officer.value("SELECT gdpr.export_erasure_ledger()"))
     guesses = look.rows(
-        """SELECT encode(h, 'hex') FROM (SELECT uuid_send(%s) AS id, %s::uuid::text::bytea AS word) AS i,
-        LATERAL (VALUES (id), (word), (sha256(id)), (sha256(word)), (decode(md5(word), 'hex')), (sha512(id))) AS v (h)""",
+        """SELECT encode(h, 'hex') FROM (SELECT uuid_send(%s) AS id, %s::uuid::text::bytea AS word) AS i, LATERAL (
+            VALUES (id), (word), (sha256(id)), (sha256(word)), (decode(md5(word), 'hex')), (sha512(id))
+        ) AS v (h)""",
         published.user_id, published.user_id,
     )  # fmt: skip
     assert [guess for (guess,) in guesses if guess in ledger] == []
@@ -249,7 +250,7 @@ def test_a_new_table_of_the_map_is_erased_and_exported_without_more_ado(privacy,
             FOREIGN KEY (user_id, note_id) REFERENCES pulsex.notes);
         GRANT SELECT, DELETE ON pulsex.notes, pulsex.margins TO pulsex_service;
         INSERT INTO gdpr.data_map_tables (schema_name, table_name, place, category, label, is_audited, audited_because)
-        VALUES ('pulsex', 'notes', 95, 'notes', 'note', FALSE, ''), ('pulsex', 'margins', 96, 'notes', 'remark', FALSE, '');
+        SELECT 'pulsex', t, p, 'notes', t, FALSE, '' FROM (VALUES ('notes', 95), ('margins', 96)) AS m (t, p);
         INSERT INTO gdpr.data_map
         SELECT 'pulsex', t, c, 'notes', c, 'p', 'l', 'r', 's', NULL, 'delete' FROM (VALUES
             ('notes', 'user_id'), ('notes', 'note_id'), ('notes', 'note'),

@@ -184,7 +184,9 @@ def test_a_hundred_thousand_events_pass_through_a_small_client(look, published):
     count = passed = 0
     with look.connection.cursor("export") as cursor:
         cursor.itersize = 1000
-        cursor.execute("SELECT category, ordinal, record::text FROM gdpr.export_user_data_rows(%s)", [published.user_id])
+        cursor.execute(
+            "SELECT category, ordinal, record::text FROM gdpr.export_user_data_rows(%s)", [published.user_id]
+        )
         before = most = process.memory_info().rss
         for _, _, record in cursor:
             count += 1
