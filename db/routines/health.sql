@@ -139,6 +139,20 @@ SELECT
     'briefings given up' AS name,
     count(*) = 0 AS ok,
     format('%s, the last for %s', count(*), max(g.briefing_date)) AS detail
-FROM ops.parked_briefings(1000) AS g;
+FROM ops.parked_briefings(1000) AS g
+UNION ALL
+SELECT
+    'notifications on time' AS name,
+    coalesce(max(q.oldest_due) < interval '15 minutes', TRUE) AS ok,
+    string_agg(format('%s: %s due, the oldest for %s', q.channel, q.due, q.oldest_due), '; ' ORDER BY q.channel)
+    FILTER (WHERE q.due > 0) AS detail
+FROM ops.queue_health AS q
+UNION ALL
+SELECT
+    'notifications dead' AS name,
+    sum(q.dead_lately) = 0 AS ok,
+    string_agg(format('%s: %s of a day', q.channel, q.dead_lately), '; ' ORDER BY q.channel)
+    FILTER (WHERE q.dead_lately > 0) AS detail
+FROM ops.queue_health AS q;
 COMMENT ON VIEW ops.health IS
 'One row for each check of the database: its name, whether it is ok, and what it found. Alert on NOT ok.';

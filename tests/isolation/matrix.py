@@ -31,19 +31,27 @@ ops.maintenance_tasks         ----- ----- -----    -----   S----  -----   ----- 
 ops.partition_health          ----- ----- -----    -----   S----  -----   -----   -----   S----
 ops.partitioned_tables        ----- ----- -----    -----   S----  -----   -----   S----   SIUDT
 ops.partitions                ----- ----- -----    -----   S----  -----   -----   S----   S----
+ops.queue_health              ----- ----- -----    -----   S----  -----   -----   -----   -----
 ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   -----   SIUDT
+pulsex.briefing_engagement    ----- ----- -----    -----   -----  -----   S----   -----   -----
 pulsex.briefing_feedback      SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefing_schedule      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefings              S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.devices                S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.engagement_daily       S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
-pulsex.engagement_events      SI--- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_events      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_marks       S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.notification_attempts  ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_channels  ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.notification_queue     ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_waits     ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.notifications          S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.promotional_kinds      ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.push_token_owners      ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.time_zones             S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.topics                 S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
+pulsex.unsubscribe_tokens     ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.unsubscriptions        SI-D- .--.- .--.-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.user_preferences       S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.user_topics            SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.users                  S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
@@ -62,6 +70,7 @@ COLUMNS = {
     ("pulsex_app", "pulsex.briefing_feedback", "UPDATE"): "comment rating",
     ("pulsex_app", "pulsex.briefings", "UPDATE"): "read_at",
     ("pulsex_app", "pulsex.notifications", "UPDATE"): "read_at",
+    ("pulsex_app", "pulsex.unsubscriptions", "INSERT"): "channel kind user_id",
     ("pulsex_app", "pulsex.user_preferences", "UPDATE"): (
         "channels delivery_days delivery_time evening_delivery_time max_items"
         " quiet_hours_end quiet_hours_start settings"
@@ -77,15 +86,22 @@ CALLERS = {
         auth.register_user auth.reset_password auth.start_session""",
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
-        auth.use_session pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
-        pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
-        pulsex.update_preferences""",
+        auth.use_session pulsex.briefing_history pulsex.day_starts_at pulsex.engagement_summary pulsex.find_briefings
+        pulsex.follow_topics pulsex.forget_device pulsex.is_briefing_content pulsex.mark_briefing_read
+        pulsex.mark_notifications_read pulsex.record_events pulsex.record_feedback pulsex.register_device
+        pulsex.require_page pulsex.search_briefings pulsex.todays_briefing pulsex.unread_notifications
+        pulsex.unsubscribe pulsex.update_preferences""",
     "pulsex_worker": """
-        auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        auth.purge_expired ops.count_queue ops.dead_notifications ops.delete_expired_feedback
+        ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
-        ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
-        pulsex.generation_context
-        pulsex.mark_briefing_delivered pulsex.publish_briefing""",
+        ops.limit_channel ops.parked_briefings ops.purge_unsubscribe_tokens ops.record_maintenance
+        ops.refresh_time_zones ops.revive_notification ops.roll_up_engagement ops.roll_up_marked_engagement
+        ops.run_maintenance pulsex.await_notifications pulsex.cancel_notification pulsex.claim_notifications
+        pulsex.complete_notification pulsex.due_briefings pulsex.enqueue_notification pulsex.fail_notification
+        pulsex.generation_context pulsex.issue_unsubscribe_token pulsex.mark_briefing_delivered
+        pulsex.publish_briefing pulsex.retire_device pulsex.topic_affinity""",
+    "pulsex_analyst": "pulsex.count_briefing_engagement",
     "pulsex_service": "ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
     "pulsex_owner": "ops.delete_expired_feedback",
 }

@@ -140,7 +140,8 @@ def _try(
         if outcome in STOPPED_LATER or (isinstance(outcome, int) and outcome > own):
             return letter
     if isinstance(outcomes[-1], int):
-        return "."
+        # Aggregates that are empty for everybody so far: reading them is allowed.
+        return letter if relation.row is None and "user_id" not in relation.columns else "."
     return "-" if outcomes[-1] in REFUSED else f"({outcomes[-1]})"
 
 
