@@ -14,7 +14,13 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops, audit, gdpr TO pulsex_service;
 \ir routines/schedule.sql
 \ir routines/briefings.sql
 \ir routines/search.sql
+\ir routines/feedback.sql
 \ir routines/engagement.sql
+\ir routines/notifications.sql
+\ir routines/notification_queue.sql
+\ir routines/notification_settling.sql
+\ir routines/devices.sql
+\ir routines/queue_health.sql
 \ir routines/audit.sql
 \ir routines/audit_seals.sql
 \ir routines/audit_verify.sql

@@ -1273,8 +1273,8 @@ DECLARE
     v_scrubbed text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
-    -- What is append-only, and what a restriction keeps everybody else from, gives way to this.
-    PERFORM audit.begin_erasure(p_user_id);
+    -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
+    PERFORM gdpr.silence_audit(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -2276,6 +2276,13 @@ CREATE FUNCTION gdpr.lift_restriction(p_user_id uuid) RETURNS void
     AS $$
 BEGIN
     IF gdpr.set_status(p_user_id, 'restricted', 'active') THEN
+        -- What fell due meanwhile was put off.
+        UPDATE pulsex.notification_queue AS q SET available_at = least(q.available_at, greatest(n.scheduled_for, now()))
+        FROM pulsex.notifications AS n
+        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id
+            AND q.lease_token IS NULL;
+        PERFORM pulsex.wake_workers(w.channel, now())
+        FROM (SELECT DISTINCT q.channel FROM pulsex.notification_queue AS q WHERE q.user_id = p_user_id) AS w;
         PERFORM audit.record('lift_restriction', p_user_id);
     END IF;
 END
@@ -2283,7 +2290,8 @@ $$;
 
 ALTER FUNCTION gdpr.lift_restriction(p_user_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.lift_restriction(p_user_id uuid) IS 'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out. Tell the person before
+COMMENT ON FUNCTION gdpr.lift_restriction(p_user_id uuid) IS 'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out at its time, what a
+worker had claimed when the restriction began when that lease ends, once more. Tell the person before
 (GDPR Art. 18(3)). Again changes nothing. Errors: PT404 no such user.';
 
 CREATE FUNCTION gdpr.list_open_requests(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, request_id uuid, kind text, details text, opened_by text, received_at timestamp with time zone, due_on date, due_at timestamp with time zone, is_extended boolean, is_overdue boolean)
@@ -2435,7 +2443,6 @@ DECLARE
         (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
     );
 BEGIN
-    -- Migration 004 brings the audit log.
     IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
         EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
     END IF;
@@ -2850,6 +2857,22 @@ ALTER FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) OWNER TO 
 
 COMMENT ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) IS 'Moves a person from one status to another; false, when they have another one already. Errors: PT404 no such user.';
 
+CREATE FUNCTION gdpr.silence_audit(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    IF to_regprocedure('audit.begin_erasure(uuid)') IS NOT NULL THEN
+        EXECUTE 'SELECT audit.begin_erasure($1)' USING p_user_id;
+    END IF;
+END
+$_$;
+
+ALTER FUNCTION gdpr.silence_audit(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.silence_audit(p_user_id uuid) IS 'From here to audit.scrub(), which ends every erasure, no event is written about this person: it would only have to be
+blotted out again.';
+
 CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2953,6 +2976,69 @@ COMMENT ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time
 account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
 told.';
+
+CREATE FUNCTION ops.count_queue(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(channel text, due bigint, scheduled bigint, oldest_due interval, leased bigint, leases_ending bigint, leases_ended bigint, retries bigint, dead bigint, dead_lately bigint, per_minute integer)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 3
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        c.channel, q.due, q.scheduled, q.oldest_due, q.leased, q.leases_ending, q.leases_ended, q.retries,
+        d.dead, d.dead_lately, c.per_minute
+    FROM pulsex.notification_channels AS c
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE greatest(w.available_at, w.lease_until) <= p_at) AS due,
+            count(*) FILTER (WHERE w.lease_until IS NULL AND w.available_at > p_at) AS scheduled,
+            p_at - min(greatest(w.available_at, w.lease_until))
+            FILTER (WHERE greatest(w.available_at, w.lease_until) <= p_at) AS oldest_due,
+            count(*) FILTER (WHERE w.lease_until > p_at) AS leased,
+            count(*) FILTER (WHERE w.lease_until > p_at AND w.lease_until <= p_at + interval '30 seconds')
+                AS leases_ending,
+            count(*) FILTER (WHERE w.lease_until <= p_at) AS leases_ended,
+            count(*) FILTER (WHERE w.lease_until IS NULL AND w.attempts > 0) AS retries
+        FROM pulsex.notification_queue AS w WHERE w.channel = c.channel
+    ) AS q
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS dead, count(*) FILTER (WHERE n.created_at > p_at - interval '1 day') AS dead_lately
+        FROM pulsex.notifications AS n WHERE n.channel = c.channel AND n.state = 'dead'
+    ) AS d
+    ORDER BY c.channel;
+END
+$$;
+
+ALTER FUNCTION ops.count_queue(p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.count_queue(p_at timestamp with time zone) IS 'What ops.queue_health shows, at p_at.';
+
+CREATE FUNCTION ops.dead_notifications(p_limit integer DEFAULT 100) RETURNS TABLE(user_id uuid, notification_id uuid, channel text, kind text, reason text, attempts bigint, last_error text, created_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a page has 1 to 1000 notifications' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT
+        n.user_id, n.notification_id, n.channel, n.kind, n.reason, tries.attempts, tries.last_error, n.created_at
+    FROM pulsex.notifications AS n
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS attempts, (array_agg(a.error ORDER BY a.attempt DESC))[1] AS last_error
+        FROM pulsex.notification_attempts AS a
+        WHERE a.user_id = n.user_id AND a.notification_id = n.notification_id
+    ) AS tries
+    WHERE n.state = 'dead'
+    ORDER BY n.created_at DESC, n.notification_id DESC
+    LIMIT p_limit;
+END
+$$;
+
+ALTER FUNCTION ops.dead_notifications(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.dead_notifications(p_limit integer) IS 'The dead letters, newest first, up to p_limit (1 to 1000): what a provider refused for good, or what failed at its last
+attempt, with its last error (null: the worker didn''t come back). Errors: PT422 p_limit out of bounds.';
 
 CREATE FUNCTION ops.delete_expired_feedback(p_limit integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3103,6 +3189,26 @@ COMMENT ON FUNCTION ops.expire_partitions() IS 'Detaches and drops every partiti
 it refers to, and returns the names of those dropped. All in one transaction, until whose end nobody can read those
 tables or pulsex.users: ops.run_maintenance() does it one at a time. Errors: 55P03 a table not had within 20 ms or
 another scheduler at work for 2 s, and then nothing has changed.';
+
+CREATE FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer DEFAULT NULL::integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    UPDATE pulsex.notification_channels AS c
+    SET per_minute = p_per_minute, burst = coalesce(p_burst, greatest(p_per_minute / 60, 1)), free_at = '-infinity'
+    WHERE c.channel = p_channel;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no channel %', p_channel USING ERRCODE = 'PT404';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) IS 'Limits how many notifications of a channel are leased a minute (null: no limit), and how many of them at once after a
+quiet time (by default a second''s worth). Errors: PT404 no such channel; 23514 p_per_minute outside 1 to 6000000,
+p_burst outside 1 to 100000.';
 
 CREATE FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) RETURNS text
     LANGUAGE plpgsql
@@ -3307,6 +3413,28 @@ ALTER FUNCTION ops.partition_months(p_relation oid) OWNER TO pulsex_owner;
 COMMENT ON FUNCTION ops.partition_months(p_relation oid) IS 'From when to when a partition''s rows are, in UTC: by its bounds, or where it is detached by the month in its name.
 Unbounded where a bound is MINVALUE or MAXVALUE, or the name has no month.';
 
+CREATE FUNCTION ops.purge_unsubscribe_tokens(p_limit integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_purged integer;
+BEGIN
+    DELETE FROM pulsex.unsubscribe_tokens AS t
+    USING (
+        SELECT e.user_id, e.token_hash FROM pulsex.unsubscribe_tokens AS e
+        WHERE e.expires_at < now() ORDER BY e.expires_at LIMIT p_limit
+    ) AS expired
+    WHERE t.user_id = expired.user_id AND t.token_hash = expired.token_hash;
+    GET DIAGNOSTICS v_purged = ROW_COUNT;
+    RETURN v_purged;
+END
+$$;
+
+ALTER FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) IS 'Deletes unsubscribe tokens that have expired, p_limit at most (null: all), and returns how many.';
+
 CREATE FUNCTION ops.record_maintenance(p_task text, p_error text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3327,6 +3455,48 @@ ALTER FUNCTION ops.record_maintenance(p_task text, p_error text) OWNER TO pulsex
 
 COMMENT ON FUNCTION ops.record_maintenance(p_task text, p_error text) IS 'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.';
 
+CREATE FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_changed integer;
+BEGIN
+    WITH counted AS MATERIALIZED (
+        SELECT
+            e.user_id, d.day, e.event_type, count(*)::integer AS events,
+            coalesce(sum(floor((e.properties ->> 'ms')::numeric)) FILTER (WHERE e.event_type = 'dwell'), 0)::bigint
+                AS dwell_ms
+        FROM unnest(p_user_ids, p_days) AS d (user_id, day)
+        INNER JOIN pulsex.engagement_events AS e
+            ON e.user_id = d.user_id
+            AND e.occurred_at >= pulsex.day_starts_at(d.day) AND e.occurred_at < pulsex.day_starts_at(d.day + 1)
+        GROUP BY e.user_id, d.day, e.event_type
+    ), gone AS (
+        DELETE FROM pulsex.engagement_daily AS t
+        USING unnest(p_user_ids, p_days) AS d (user_id, day)
+        WHERE t.user_id = d.user_id AND t.day = d.day AND (t.user_id, t.day, t.event_type) NOT IN (
+            SELECT c.user_id, c.day, c.event_type FROM counted AS c
+        )
+        RETURNING 1
+    ), stored AS (
+        INSERT INTO pulsex.engagement_daily AS t (user_id, day, event_type, events, dwell_ms)
+        SELECT c.user_id, c.day, c.event_type, c.events, c.dwell_ms FROM counted AS c
+        ON CONFLICT ON CONSTRAINT engagement_daily_pk DO UPDATE
+        SET events = excluded.events, dwell_ms = excluded.dwell_ms
+        WHERE (t.events, t.dwell_ms) <> (excluded.events, excluded.dwell_ms)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM stored) INTO v_changed;
+    RETURN v_changed;
+END
+$$;
+
+ALTER FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) IS 'Counts the events of each person on the day (UTC) beside them anew, writes the totals that differ, and returns how many
+did. A dwell counts in whole milliseconds.';
+
 CREATE FUNCTION ops.refresh_time_zones() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3346,6 +3516,117 @@ $$;
 ALTER FUNCTION ops.refresh_time_zones() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.refresh_time_zones() IS 'Adds the IANA time zones that the server''s time zone data has and pulsex.time_zones has not; returns how many.';
+
+CREATE FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_channel text;
+    v_attempts integer;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    UPDATE pulsex.notifications AS n SET state = 'pending', reason = NULL
+    WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id AND n.state = 'dead'
+    RETURNING n.channel INTO v_channel;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such dead notification' USING ERRCODE = 'PT404';
+    END IF;
+    v_attempts := (
+        SELECT coalesce(max(a.attempt), 0) FROM pulsex.notification_attempts AS a
+        WHERE a.user_id = p_user_id AND a.notification_id = p_notification_id
+    );
+    INSERT INTO pulsex.notification_queue (
+        user_id, notification_id, channel, available_at, attempts, max_attempts
+    )
+    VALUES (p_user_id, p_notification_id, v_channel, p_at, v_attempts, v_attempts + 8);
+    PERFORM pulsex.wake_workers(v_channel, p_at);
+EXCEPTION
+    WHEN unique_violation THEN
+        RAISE EXCEPTION 'another one with its dedup_key is pending' USING ERRCODE = 'PT409';
+END
+$$;
+
+ALTER FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) IS 'Puts a dead letter back into the queue, with eight attempts more. Errors: PT404 no such user, or no such dead
+notification; PT403 processing is restricted; PT409 another one for its occasion is pending; 23514 it had over 92
+attempts.';
+
+CREATE FUNCTION ops.roll_up_engagement(p_day date) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_user_ids uuid[];
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM ops.partitions AS p
+        WHERE (p.schema_name, p.table_name, p.state) = ('pulsex', 'engagement_events', 'attached')
+            AND p.starts_at <= p_day AND p.ends_at > p_day
+    ) THEN
+        RAISE EXCEPTION 'there is no partition with the events of %', p_day USING ERRCODE = 'PT422';
+    END IF;
+    -- One at a time, or an older count could be written over a newer one. Whoever records isn't kept waiting.
+    LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
+    -- A restricted person's days stay marked until the restriction is lifted (GDPR Art. 18).
+    DELETE FROM pulsex.engagement_marks AS m
+    WHERE m.day = p_day AND NOT EXISTS (
+        SELECT FROM pulsex.users AS u WHERE u.user_id = m.user_id AND u.status = 'restricted'
+    );
+    SELECT array_agg(p.user_id) INTO v_user_ids
+    FROM (
+        SELECT e.user_id FROM pulsex.engagement_events AS e
+        WHERE e.occurred_at >= pulsex.day_starts_at(p_day) AND e.occurred_at < pulsex.day_starts_at(p_day + 1)
+        UNION
+        SELECT t.user_id FROM pulsex.engagement_daily AS t WHERE t.day = p_day
+    ) AS p
+    WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p.user_id AND u.status = 'restricted');
+    RETURN ops.recount_engagement(v_user_ids, array_fill(p_day, ARRAY[coalesce(cardinality(v_user_ids), 0)]));
+END
+$$;
+
+ALTER FUNCTION ops.roll_up_engagement(p_day date) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.roll_up_engagement(p_day date) IS 'Counts a whole day (UTC) of everybody''s events anew, writes the totals that differ, and returns how many did: after it
+engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no partition has that day''s events (any
+more): their totals stay what they are.';
+
+CREATE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_user_ids uuid[];
+    v_days date[];
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 marks' USING ERRCODE = 'PT422';
+    END IF;
+    LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
+    WITH taken AS (
+        DELETE FROM pulsex.engagement_marks AS m
+        USING (
+            SELECT o.* FROM pulsex.engagement_marks AS o
+            WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = o.user_id AND u.status = 'restricted')
+            ORDER BY o.day, o.user_id LIMIT p_limit
+        ) AS oldest
+        WHERE m.user_id = oldest.user_id AND m.day = oldest.day AND m.mark_id = oldest.mark_id
+        RETURNING m.user_id, m.day
+    )
+    SELECT array_agg(t.user_id), array_agg(t.day) INTO v_user_ids, v_days
+    FROM (SELECT DISTINCT taken.user_id, taken.day FROM taken) AS t;
+    PERFORM ops.recount_engagement(v_user_ids, v_days);
+    RETURN coalesce(cardinality(v_user_ids), 0);
+END
+$$;
+
+ALTER FUNCTION ops.roll_up_marked_engagement(p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) IS 'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
+most, and returns of how many people and days; 0 when all totals are exact, but for
+people who are restricted. What comes in meanwhile is left to the next
+call. Errors: PT422 p_limit out of bounds.';
 
 CREATE PROCEDURE ops.run_maintenance(IN p_attempts integer DEFAULT 12)
     LANGUAGE plpgsql
@@ -3372,7 +3653,9 @@ BEGIN
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
         ('time zones', 'SELECT nullif(ops.refresh_time_zones(), 0)::text'),
+        ('engagement totals', 'SELECT nullif(ops.roll_up_marked_engagement(1000), 0)::text'),
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
+        ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
         ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(10), 0)::text'),
         ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
@@ -3417,11 +3700,43 @@ $_$;
 ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner;
 
 COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
-ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago, rows
-that outlived what the data map gives them, accounts that nobody uses. A step that doesn''t get a
+ahead, seals on the audit log, feedback and partitions that are expired, time zones, engagement totals, sessions that
+ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses. A
+step that doesn''t get a
 lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
 minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
 way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
+
+CREATE FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone DEFAULT now()) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_next_at timestamptz;
+BEGIN
+    LOCK TABLE pulsex.notification_waits IN ACCESS EXCLUSIVE MODE NOWAIT;
+    SELECT min(greatest(
+        l.due_at, c.free_at - (c.burst - 1) * interval '1 minute' / c.per_minute
+    )) INTO v_next_at
+    FROM pulsex.queue_levels(p_channel) AS l
+    INNER JOIN pulsex.notification_channels AS c ON c.channel = l.channel;
+    IF (v_next_at <= p_at) IS NOT TRUE THEN
+        UPDATE pulsex.notification_waits AS w SET asleep_until = coalesce(v_next_at, 'infinity')
+        WHERE w.channel = p_channel OR p_channel IS NULL;
+    END IF;
+    RETURN v_next_at;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN p_at;
+END
+$$;
+
+ALTER FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) IS 'For a worker that was given nothing to do, in a transaction of its own: until when it may sleep, unless a notification
+pulsex_notifications comes (LISTEN, which needs a connection that isn''t pooled by transaction); null: nothing is
+scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment, so claim again. p_channel: the
+channel it serves, null for all.';
 
 CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -3550,6 +3865,222 @@ ALTER FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) OWNER TO puls
 
 COMMENT ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) IS 'Title, item titles and summaries in one text to cite from, escaped for HTML.';
 
+CREATE FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row pulsex.notification_queue;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    SELECT * INTO v_row FROM pulsex.notification_queue AS q
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id FOR UPDATE;
+    IF NOT FOUND AND NOT EXISTS (
+        SELECT FROM pulsex.notifications AS n WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id
+    ) THEN
+        RAISE EXCEPTION 'no such notification' USING ERRCODE = 'PT404';
+    ELSIF NOT FOUND OR v_row.lease_until > p_at THEN
+        RETURN FALSE;
+    END IF;
+    PERFORM pulsex.record_lost_lease(v_row, p_at);
+    PERFORM pulsex.end_notification(p_user_id, p_notification_id, 'cancelled', 'called_off', p_at);
+    RETURN TRUE;
+END
+$$;
+
+ALTER FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) IS 'Calls a notification off and returns true; false when it is too late: it is settled, or a worker is sending it right
+now. Errors: PT404 no such notification; PT403 processing is restricted.';
+
+CREATE FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_limit record;
+BEGIN
+    SELECT c.per_minute, c.burst, greatest(c.free_at, p_at) AS free_at INTO v_limit
+    FROM pulsex.notification_channels AS c WHERE c.channel = p_channel AND c.per_minute IS NOT NULL
+    FOR UPDATE;
+    RETURN CASE
+        WHEN FOUND THEN greatest(
+            floor(v_limit.burst - extract(EPOCH FROM v_limit.free_at - p_at) * v_limit.per_minute / 60), 0
+        )
+    END;
+END
+$$;
+
+ALTER FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) IS 'How many may be leased of a channel at p_at; null: there is no limit. A channel with a limit stays locked until the end
+of the transaction, so that two workers don''t spend the same allowance.';
+
+CREATE FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer DEFAULT 20, p_lease interval DEFAULT '00:02:00'::interval, p_channel text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, notification_id uuid, channel text, kind text, payload jsonb, attempt smallint, lease_token uuid, lease_until timestamp with time zone, targets jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+DECLARE
+    c_max_moved constant integer := 10000;
+    v_level record;
+    v_row pulsex.notification_queue;
+    v_verdict record;
+    v_allowed integer;
+    v_wanted integer;
+    v_leased integer;
+    v_claimed integer := 0;
+    v_moved integer := 0;
+    v_moved_before integer;
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 1000 notifications' USING ERRCODE = 'PT422';
+    ELSIF p_lease IS NULL OR p_lease NOT BETWEEN interval '1 second' AND interval '1 day' THEN
+        RAISE EXCEPTION 'a lease lasts between a second and a day' USING ERRCODE = 'PT422';
+    ELSIF p_worker IS NULL OR char_length(p_worker) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'a worker has a name of 1 to 200 characters' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'notifications are due at an instant' USING ERRCODE = 'PT422';
+    END IF;
+    lease_token := gen_random_uuid();
+    lease_until := p_at + p_lease;
+
+    FOR v_level IN
+        SELECT l.channel, l.priority FROM pulsex.queue_levels(p_channel) AS l
+        WHERE l.due_at <= p_at ORDER BY l.priority DESC, l.due_at
+    LOOP
+        v_allowed := pulsex.channel_allowance(v_level.channel, p_at);
+        v_leased := 0;
+        -- What isn't sent after all makes place for the next: then another round finds it.
+        LOOP
+            v_wanted := least(p_limit - v_claimed, v_allowed - v_leased);
+            EXIT WHEN v_wanted <= 0;
+            v_moved_before := v_moved;
+            FOR v_row IN
+                SELECT * FROM pulsex.notification_queue AS q
+                WHERE q.channel = v_level.channel AND q.priority = v_level.priority
+                    AND greatest(q.available_at, q.lease_until) <= p_at
+                ORDER BY greatest(q.available_at, q.lease_until)
+                LIMIT v_wanted
+                FOR UPDATE SKIP LOCKED
+            LOOP
+                SELECT n.kind, n.payload INTO kind, payload FROM pulsex.notifications AS n
+                WHERE n.user_id = v_row.user_id AND n.notification_id = v_row.notification_id;
+                SELECT * INTO v_verdict FROM pulsex.delivery_verdict(v_row.user_id, v_row.channel, kind, p_at);
+                IF v_verdict.reason = 'restricted' THEN
+                    -- Out of the way, which is all that may be done to it (gdpr.refuse_restricted).
+                    PERFORM pulsex.put_off(v_row, v_verdict.not_before, NULL);
+                    v_moved := v_moved + 1;
+                    CONTINUE;
+                END IF;
+                PERFORM pulsex.record_lost_lease(v_row, p_at);
+                IF v_row.attempts >= v_row.max_attempts THEN
+                    PERFORM pulsex.end_notification(
+                        v_row.user_id, v_row.notification_id, 'dead', 'out_of_attempts', p_at
+                    );
+                    v_moved := v_moved + 1;
+                ELSIF v_verdict.not_before IS NOT NULL THEN
+                    PERFORM pulsex.put_off(v_row, v_verdict.not_before, v_verdict.reason);
+                    v_moved := v_moved + 1;
+                ELSIF v_verdict.reason IS NOT NULL THEN
+                    PERFORM pulsex.end_notification(
+                        v_row.user_id, v_row.notification_id, 'cancelled', v_verdict.reason, p_at
+                    );
+                    v_moved := v_moved + 1;
+                ELSE
+                    UPDATE pulsex.notification_queue AS q
+                    SET attempts = q.attempts + 1, leased_by = p_worker, leased_at = p_at,
+                        lease_until = claim_notifications.lease_until, lease_token = claim_notifications.lease_token
+                    WHERE q.user_id = v_row.user_id AND q.notification_id = v_row.notification_id
+                    RETURNING q.user_id, q.notification_id, q.channel, q.attempts
+                    INTO user_id, notification_id, channel, attempt;
+                    targets := v_verdict.targets;
+                    v_leased := v_leased + 1;
+                    v_claimed := v_claimed + 1;
+                    RETURN NEXT;
+                END IF;
+            END LOOP;
+            EXIT WHEN v_moved = v_moved_before OR v_moved >= c_max_moved;
+        END LOOP;
+        IF v_leased > 0 THEN
+            UPDATE pulsex.notification_channels AS c
+            SET free_at = greatest(c.free_at, p_at) + v_leased * interval '1 minute' / c.per_minute
+            WHERE c.channel = v_level.channel AND c.per_minute IS NOT NULL;
+            -- A worker that dies with its leases must not leave another asleep.
+            PERFORM pulsex.wake_workers(v_level.channel, lease_until);
+        END IF;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer, p_lease interval, p_channel text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer, p_lease interval, p_channel text, p_at timestamp with time zone) IS 'Leases up to p_limit notifications (1 to 1000) that are due at p_at to a worker, for p_lease (a second to a day): the
+highest priority first, within it the longest due, of p_channel or of all, within the channel''s limit. Safe to call
+from many workers at once: none is leased to two. Send each to its targets, as in pulsex.delivery_verdict(), and settle
+it by pulsex.complete_notification() or pulsex.fail_notification() with its lease_token; what isn''t settled when its
+lease ends is due again, and dead after its last attempt. What the person no longer wants or can get is cancelled now,
+and what falls into their quiet hours is put off. p_worker: a name to find the worker by, 1 to 200 characters.
+Errors: PT422 an argument out of bounds.';
+
+CREATE FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row pulsex.notification_queue := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'sent');
+BEGIN
+    IF v_row.user_id IS NOT NULL THEN
+        PERFORM pulsex.record_attempt(v_row, 'sent', NULL, p_at);
+        PERFORM pulsex.end_notification(p_user_id, p_notification_id, 'sent', NULL, p_at);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) IS 'A worker says that it sent what it had leased; saying it again changes nothing. Errors: PT404 no such notification;
+PT409 the lease was lost to another worker, or the notification called off: only who holds it can settle it.';
+
+CREATE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) RETURNS TABLE(briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF (p_to - p_from BETWEEN 0 AND 366) IS NOT TRUE THEN
+        RAISE EXCEPTION 'from one date to another, at most 366 days later' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT
+        e.briefing_date, e.edition, e.event_type, count(DISTINCT e.user_id), count(*),
+        coalesce(sum(floor((e.properties ->> 'ms')::numeric)) FILTER (WHERE e.event_type = 'dwell'), 0)::bigint
+    FROM pulsex.engagement_events AS e
+    WHERE e.briefing_date BETWEEN p_from AND p_to
+        -- The earliest zone is 14 hours ahead of UTC.
+        AND e.occurred_at >= pulsex.day_starts_at(p_from - 1)
+    GROUP BY e.briefing_date, e.edition, e.event_type
+    HAVING count(DISTINCT e.user_id) >= 10
+    ORDER BY e.briefing_date, e.edition, e.event_type;
+END
+$$;
+
+ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
+how many people, events, and milliseconds of reading. Groups of fewer than 10 people are left out, and the groups are
+always the same, so that no difference between two answers is a smaller group.
+Errors: PT422 no such range of dates.';
+
+CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((p_day)::timestamp without time zone AT TIME ZONE 'UTC'::text);
+
+ALTER FUNCTION pulsex.day_starts_at(p_day date) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.day_starts_at(p_day date) IS 'The instant at which a day (UTC) begins.';
+
 CREATE FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) RETURNS timestamp with time zone
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
@@ -3590,6 +4121,64 @@ COMMENT ON FUNCTION pulsex.delivery_instant(p_date date, p_time time without tim
 the earliest instant whose local time is p_date + p_time or later. So a time in a gap is the instant at which the clocks
 change, and a time that a fold repeats is its first pass. AT TIME ZONE differs in both: it takes 02:30 in a gap of an
 hour for 03:30, and of a fold the second pass.';
+
+CREATE FUNCTION pulsex.delivery_verdict(p_user_id uuid, p_channel text, p_kind text, p_at timestamp with time zone, OUT reason text, OUT not_before timestamp with time zone, OUT targets jsonb) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    SELECT
+        CASE
+            WHEN u.status = 'restricted' THEN 'restricted'
+            WHEN NOT p_channel = ANY (p.channels) THEN 'channel_off'
+            WHEN EXISTS (
+                SELECT FROM pulsex.unsubscriptions AS s
+                WHERE s.user_id = p_user_id AND s.channel = p_channel AND s.kind = p_kind
+            ) THEN 'unsubscribed'
+            WHEN EXISTS (SELECT FROM pulsex.promotional_kinds AS k WHERE k.kind = p_kind)
+                AND NOT gdpr.has_consent(p_user_id, 'marketing') THEN 'no_consent'
+            WHEN p_channel = 'push' AND d.devices IS NULL THEN 'no_device'
+            WHEN p_channel = 'email' AND i.addresses IS NULL THEN 'no_address'
+        END,
+        CASE
+            WHEN u.status = 'restricted' THEN p_at + interval '1 hour'
+            WHEN p_channel = 'push'
+                THEN pulsex.quiet_until(p.quiet_hours_start, p.quiet_hours_end, u.time_zone, p_at)
+        END,
+        coalesce(d.devices, i.addresses, '[]')
+    INTO reason, not_before, targets
+    FROM pulsex.users AS u
+    INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object(
+            'device_id', o.device_id, 'platform', o.platform, 'push_token', o.push_token
+        )) AS devices
+        FROM pulsex.devices AS o
+        WHERE p_channel = 'push' AND o.user_id = p_user_id AND o.retired_at IS NULL
+    ) AS d ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object('address', o.subject)) AS addresses
+        FROM auth.identities AS o
+        WHERE p_channel = 'email' AND o.user_id = p_user_id AND o.provider = 'email' AND o.verified_at IS NOT NULL
+    ) AS i ON TRUE
+    WHERE u.user_id = p_user_id AND p.user_id = p_user_id;
+
+    IF reason IS NULL AND not_before IS NOT NULL THEN
+        reason := 'quiet_hours';
+    ELSIF reason <> 'restricted' THEN
+        not_before := NULL;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.delivery_verdict(p_user_id uuid, p_channel text, p_kind text, p_at timestamp with time zone, OUT reason text, OUT not_before timestamp with time zone, OUT targets jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.delivery_verdict(p_user_id uuid, p_channel text, p_kind text, p_at timestamp with time zone, OUT reason text, OUT not_before timestamp with time zone, OUT targets jsonb) IS 'Whether a person may be sent a kind of notification by a channel at p_at. reason null: yes, to targets, an array of
+{device_id, platform, push_token} for push, of {address} for e-mail, and empty for in_app. A reason with not_before: not
+yet (quiet_hours, for push alone; restricted). A reason alone: no (channel_off, unsubscribed, no_consent: it
+advertises, and the person''s consent to marketing doesn''t hold; no_device, no_address: an
+e-mail goes only to an address that is verified).';
 
 CREATE FUNCTION pulsex.due_briefings(p_at timestamp with time zone DEFAULT now(), p_limit integer DEFAULT 100, p_lease interval DEFAULT '00:05:00'::interval) RETURNS TABLE(user_id uuid, briefing_date date, edition text)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 100
@@ -3660,14 +4249,176 @@ several schedulers at once: no two get the same briefing. Call it until it retur
 moves some ten thousand on per call, and may return nothing because of that, until the next call.
 Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds.';
 
-CREATE FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb DEFAULT '{}'::jsonb, p_scheduled_for timestamp with time zone DEFAULT now(), p_dedup_key text DEFAULT NULL::text) RETURNS uuid
+CREATE FUNCTION pulsex.end_notification(p_user_id uuid, p_notification_id uuid, p_state text, p_reason text, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    DELETE FROM pulsex.notification_queue AS q
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
+    UPDATE pulsex.notifications AS n
+    SET state = p_state, reason = coalesce(p_reason, n.reason), sent_at = CASE p_state WHEN 'sent' THEN p_at END
+    WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id;
+END
+$$;
+
+ALTER FUNCTION pulsex.end_notification(p_user_id uuid, p_notification_id uuid, p_state text, p_reason text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.end_notification(p_user_id uuid, p_notification_id uuid, p_state text, p_reason text, p_at timestamp with time zone) IS 'Settles a notification for good: it leaves the queue, with its state and, where there is one, the reason. The caller
+has locked its row in the queue.';
+
+CREATE FUNCTION pulsex.engagement_summary(p_user_id uuid, p_from date, p_to date) RETURNS TABLE(event_type text, days bigint, events bigint, dwell_ms bigint)
+    LANGUAGE plpgsql STABLE ROWS 8
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    IF (p_to - p_from >= 0) IS NOT TRUE THEN
+        RAISE EXCEPTION 'from one date to another, not before it' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    WITH marked AS MATERIALIZED (
+        SELECT DISTINCT m.day FROM pulsex.engagement_marks AS m
+        WHERE m.user_id = p_user_id AND m.day BETWEEN p_from AND p_to
+    )
+    SELECT d.event_type, count(DISTINCT d.day), sum(d.events)::bigint, sum(d.dwell_ms)::bigint
+    FROM (
+        SELECT t.day, t.event_type, t.events, t.dwell_ms
+        FROM pulsex.engagement_daily AS t
+        WHERE t.user_id = p_user_id AND t.day BETWEEN p_from AND p_to
+            AND t.day NOT IN (SELECT m.day FROM marked AS m)
+        UNION ALL
+        SELECT
+            m.day, e.event_type, 1,
+            CASE WHEN e.event_type = 'dwell' THEN floor((e.properties ->> 'ms')::numeric) ELSE 0 END
+        FROM marked AS m
+        INNER JOIN pulsex.engagement_events AS e
+            ON e.user_id = p_user_id
+            AND e.occurred_at >= pulsex.day_starts_at(m.day) AND e.occurred_at < pulsex.day_starts_at(m.day + 1)
+    ) AS d
+    GROUP BY d.event_type
+    ORDER BY d.event_type;
+END
+$$;
+
+ALTER FUNCTION pulsex.engagement_summary(p_user_id uuid, p_from date, p_to date) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION pulsex.engagement_summary(p_user_id uuid, p_from date, p_to date) IS 'What a person did from p_from to p_to (UTC days, both included): for each type of event, on how many days, how often,
+and for how many milliseconds. Up to date to the last event: days whose totals lack some are counted from the events.
+No row for somebody else. Errors: PT422 p_to before p_from, or a null.';
+
+CREATE FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb DEFAULT '{}'::jsonb, p_scheduled_for timestamp with time zone DEFAULT now(), p_dedup_key text DEFAULT NULL::text, p_priority integer DEFAULT 0, p_max_attempts integer DEFAULT 8) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
-    AS $_$ BEGIN INSERT INTO pulsex.notifications (user_id, channel, kind, payload, scheduled_for, dedup_key) VALUES ($1,$2,$3,$4,$5,$6); RETURN NULL; END $_$;
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_verdict record;
+    v_state text;
+    v_notification_id uuid;
+    v_available_at timestamptz;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    SELECT * INTO v_verdict
+    FROM pulsex.delivery_verdict(p_user_id, p_channel, p_kind, greatest(p_scheduled_for, now()));
+    v_state := CASE WHEN v_verdict.reason IS NULL OR v_verdict.not_before IS NOT NULL THEN 'pending' ELSE 'cancelled' END;
+    LOOP
+        INSERT INTO pulsex.notifications AS n (
+            user_id, channel, kind, payload, dedup_key, state, reason, scheduled_for
+        )
+        VALUES (
+            p_user_id, p_channel, p_kind, p_payload, p_dedup_key, v_state, v_verdict.reason, p_scheduled_for
+        )
+        ON CONFLICT (user_id, dedup_key) WHERE state = 'pending' DO NOTHING
+        RETURNING n.notification_id INTO v_notification_id;
+        EXIT WHEN FOUND;
+        SELECT n.notification_id INTO v_notification_id FROM pulsex.notifications AS n
+        WHERE n.user_id = p_user_id AND n.dedup_key = p_dedup_key AND n.state = 'pending';
+        IF FOUND THEN
+            RETURN v_notification_id;
+        END IF;
+        -- It was settled between the two statements, so its key is free.
+    END LOOP;
+    IF v_state = 'pending' THEN
+        v_available_at := greatest(p_scheduled_for, v_verdict.not_before);
+        INSERT INTO pulsex.notification_queue (
+            user_id, notification_id, channel, priority, available_at, max_attempts
+        )
+        VALUES (p_user_id, v_notification_id, p_channel, p_priority, v_available_at, p_max_attempts);
+        PERFORM pulsex.wake_workers(p_channel, v_available_at);
+    END IF;
+    RETURN v_notification_id;
+END
+$$;
 
-ALTER FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) OWNER TO pulsex_service;
+ALTER FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) IS 'x';
+COMMENT ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) IS 'Has a person told something by a channel (push, email, in_app), not before p_scheduled_for, and returns its id. While
+one with the same p_dedup_key waits for the person, returns that one''s id and changes nothing. p_kind: what it is
+about, a name such as briefing_ready; p_payload: an object, at most 16 KiB; p_priority: -100 to 100, higher goes first;
+p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want or can''t get is stored as cancelled,
+and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
+when it is claimed.
+Errors: PT404 no such user; PT403 processing is restricted; 23514 an unknown channel, or a value out of bounds; 23502 a
+null.';
+
+CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN ((jsonb_typeof((p_event -> 'event_id'::text)) = 'string'::text) IS NOT TRUE) THEN 'event_id is not a string'::text WHEN ((jsonb_typeof((p_event -> 'event_type'::text)) = 'string'::text) IS NOT TRUE) THEN 'event_type is not a string'::text WHEN ((((p_event ->> 'occurred_at'::text) ~~ '____-__-_____:__:__%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-_____:__:__%+__%'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-_____:__:__%-__%'::text)) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN ((p_event ->> 'briefing_date'::text) !~~ '____-__-__'::text) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'edition'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'edition is not a string'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
+
+ALTER FUNCTION pulsex.event_shape_error(p_event jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.event_shape_error(p_event jsonb) IS 'How an event isn''t of the right shape, in words that follow "event N", or null: an object without unknown keys, with
+strings where there must be some, a time that carries its offset (RFC 3339) and a date that is written as one. One
+expression, which the planner inlines.';
+
+CREATE FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN (NOT pg_input_is_valid((p_event ->> 'event_id'::text), 'uuid'::text)) THEN 'event_id is not a UUID'::text WHEN ((p_event ->> 'event_type'::text) <> ALL (ARRAY['delivered'::text, 'opened'::text, 'section_viewed'::text, 'item_clicked'::text, 'item_saved'::text, 'shared'::text, 'dismissed'::text, 'dwell'::text])) THEN 'event_type is not one of those there are'::text WHEN (NOT pg_input_is_valid((p_event ->> 'occurred_at'::text), 'timestamptz'::text)) THEN 'occurred_at is not a time'::text WHEN ((((p_event ->> 'occurred_at'::text))::timestamp with time zone < (p_at - '7 days'::interval)) OR (((p_event ->> 'occurred_at'::text))::timestamp with time zone > (p_at + '00:05:00'::interval))) THEN 'occurred_at is more than 7 days ago or 5 minutes ahead'::text WHEN (NOT pg_input_is_valid((p_event ->> 'briefing_date'::text), 'date'::text)) THEN 'briefing_date is not a date'::text WHEN ((p_event ->> 'edition'::text) <> ALL (ARRAY['morning'::text, 'evening'::text])) THEN 'edition is neither morning nor evening'::text WHEN (char_length((p_event ->> 'item_id'::text)) > 200) THEN 'item_id has more than 200 characters'::text WHEN (jsonb_typeof((p_event -> 'properties'::text)) <> ALL (ARRAY['object'::text, 'null'::text])) THEN 'properties are not an object'::text WHEN (octet_length((p_event ->> 'properties'::text)) > 4096) THEN 'properties have more than 4096 octets'::text WHEN (((p_event ->> 'event_type'::text) = 'dwell'::text) AND (jsonb_path_exists((p_event -> 'properties'::text), 'strict $."ms"?(@ >= 0 && @ <= 86400000)'::jsonpath, '{}'::jsonb, true) IS NOT TRUE)) THEN 'dwell has no properties.ms from 0 to 86400000'::text ELSE NULL::text END;
+
+ALTER FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) IS 'Which value of an event of the right shape, that arrives at p_at, can''t be, in words that follow "event N", or null.
+For people: the types and constraints of pulsex.engagement_events are what holds.';
+
+CREATE FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean DEFAULT false, p_retry_after interval DEFAULT NULL::interval, p_at timestamp with time zone DEFAULT now()) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row pulsex.notification_queue
+        := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'failed');
+    v_next_at timestamptz;
+BEGIN
+    IF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
+        RAISE EXCEPTION 'a retry is at most 7 days away' USING ERRCODE = 'PT422';
+    ELSIF v_row.user_id IS NULL THEN
+        RETURN (
+            SELECT q.available_at FROM pulsex.notification_queue AS q
+            WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id
+        );
+    END IF;
+    PERFORM pulsex.record_attempt(v_row, 'failed', p_error, p_at);
+    IF p_permanent OR v_row.attempts >= v_row.max_attempts THEN
+        PERFORM pulsex.end_notification(
+            p_user_id, p_notification_id, 'dead', CASE WHEN p_permanent THEN 'refused' ELSE 'out_of_attempts' END, p_at
+        );
+        RETURN NULL;
+    END IF;
+    v_next_at := p_at + greatest(pulsex.retry_delay(v_row.attempts), p_retry_after);
+    UPDATE pulsex.notification_queue AS q SET last_error = left(p_error, 2000)
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
+    PERFORM pulsex.put_off(v_row, v_next_at, NULL);
+    RETURN v_next_at;
+END
+$$;
+
+ALTER FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean, p_retry_after interval, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean, p_retry_after interval, p_at timestamp with time zone) IS 'A worker says that it couldn''t send what it had leased, and why; saying it again changes nothing. Returns when it is
+tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
+over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of bounds.';
 
 CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -3720,12 +4471,25 @@ COMMENT ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) IS 'Fol
 pulsex.user_topics.
 Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else.';
 
+CREATE FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    PERFORM pulsex.retire_device(p_user_id, p_device_id);
+END
+$$;
+
+ALTER FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) IS 'Pushes no more to a device of one''s own, which was signed out. Errors: PT403 somebody else''s; PT404 no such device.';
+
 CREATE FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $_$
 DECLARE
-    v_since date := (p_at - interval '60 days')::date;
     v_lately date := (p_at - interval '14 days')::date;
     v_topics jsonb;
     v_affinity jsonb;
@@ -3741,21 +4505,8 @@ BEGIN
         WHERE f.user_id = p_user_id
     ) AS followed;
 
-    SELECT jsonb_object_agg(rated.topic, rated.affinity) INTO v_affinity
-    FROM (
-        SELECT section ->> 'topic' AS topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity
-        FROM pulsex.briefing_feedback AS f
-        INNER JOIN pulsex.briefings AS b
-            ON b.user_id = f.user_id AND b.briefing_date = f.briefing_date AND b.edition = f.edition
-        CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
-        WHERE f.user_id = p_user_id AND b.user_id = p_user_id
-            AND f.briefing_date >= v_since AND b.briefing_date >= v_since
-            AND (
-                f.item_id = ''
-                OR (section -> 'items') @> jsonb_build_array(jsonb_build_object('id', f.item_id))
-            )
-        GROUP BY section ->> 'topic'
-    ) AS rated;
+    SELECT jsonb_object_agg(a.topic, a.affinity) INTO v_affinity
+    FROM pulsex.topic_affinity(p_user_id, p_at) AS a WHERE a.ratings > 0;
 
     SELECT jsonb_agg(DISTINCT item) INTO v_recent
     FROM pulsex.briefings AS b
@@ -3778,9 +4529,9 @@ $_$;
 ALTER FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) IS 'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
-time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 (rated 1) to 1 (rated 5)} from the
-ratings of 60 days, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403 processing is
-restricted.';
+time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 to 1} of pulsex.topic_affinity() for
+the topics that were rated, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403
+processing is restricted.';
 
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3791,6 +4542,29 @@ ALTER FUNCTION pulsex.is_briefing_content(p_content jsonb) OWNER TO pulsex_owner
 COMMENT ON FUNCTION pulsex.is_briefing_content(p_content jsonb) IS 'True when p_content has the shape
 {"sections":[{"topic","headline","items":[{"id","title","url","source","summary"}]}]}, every leaf a string and every
 item id 1 to 200 characters; further keys are allowed. Never null, never an error.';
+
+CREATE FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval DEFAULT '90 days'::interval) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_token text := p_user_id || '.' || encode(auth.random_bytes(), 'hex');
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    INSERT INTO pulsex.unsubscribe_tokens (user_id, token_hash, channel, kind, expires_at)
+    VALUES (p_user_id, sha256(convert_to(v_token, 'UTF8')), p_channel, p_kind, auth.expiry(p_lifetime, '1 year'));
+    RETURN v_token;
+EXCEPTION
+    WHEN foreign_key_violation THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+END
+$$;
+
+ALTER FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) IS 'The token for the List-Unsubscribe header of a message (RFC 8058): <user_id>.<64 hex>, seen only now, for one kind and
+channel. p_lifetime: a second to a year. Errors: PT404 no such user; PT403 processing is restricted; PT422 a lifetime out of bounds; 23514 an unknown
+channel or a kind that is none; 23502 a null.';
 
 CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
     LANGUAGE plpgsql
@@ -3820,6 +4594,78 @@ $$;
 ALTER FUNCTION pulsex.keep_schedule() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.keep_schedule() IS 'Trigger: works the schedule of the row''s person out anew.';
+
+CREATE TABLE pulsex.notification_queue (
+    user_id uuid NOT NULL,
+    notification_id uuid NOT NULL,
+    channel text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    available_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 8 NOT NULL,
+    leased_by text,
+    leased_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    lease_token uuid,
+    last_error text,
+    CONSTRAINT notification_queue_attempts_check CHECK (((attempts >= 0) AND (attempts <= max_attempts))),
+    CONSTRAINT notification_queue_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text]))),
+    CONSTRAINT notification_queue_last_error_check CHECK ((char_length(last_error) <= 2000)),
+    CONSTRAINT notification_queue_lease_check CHECK ((num_nulls(leased_by, leased_at, lease_until, lease_token) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT notification_queue_leased_by_check CHECK (((char_length(leased_by) >= 1) AND (char_length(leased_by) <= 200))),
+    CONSTRAINT notification_queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 100))),
+    CONSTRAINT notification_queue_priority_check CHECK (((priority >= '-100'::integer) AND (priority <= 100)))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000');
+
+ALTER TABLE ONLY pulsex.notification_queue FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE pulsex.notification_queue OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.notification_queue IS 'Only what is still to be delivered; the row goes when the delivery ends.';
+
+COMMENT ON COLUMN pulsex.notification_queue.priority IS 'Higher goes first, -100 to 100.';
+
+COMMENT ON COLUMN pulsex.notification_queue.available_at IS 'Not before this time.';
+
+COMMENT ON COLUMN pulsex.notification_queue.attempts IS 'Leases given so far, the present one included.';
+
+COMMENT ON COLUMN pulsex.notification_queue.leased_by IS 'The worker''s name for itself, for people to read.';
+
+COMMENT ON COLUMN pulsex.notification_queue.lease_token IS 'Given to the worker that holds the lease; without it nothing can be settled.';
+
+CREATE FUNCTION pulsex.leased_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_outcome text) RETURNS pulsex.notification_queue
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row pulsex.notification_queue;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    SELECT * INTO v_row FROM pulsex.notification_queue AS q
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id AND q.lease_token = p_lease_token
+    FOR UPDATE;
+    IF FOUND OR EXISTS (
+        SELECT FROM pulsex.notification_attempts AS a
+        WHERE a.user_id = p_user_id AND a.notification_id = p_notification_id
+            AND a.lease_token = p_lease_token AND a.outcome = p_outcome
+    ) THEN
+        RETURN v_row;
+    ELSIF EXISTS (
+        SELECT FROM pulsex.notifications AS n WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id
+    ) THEN
+        RAISE EXCEPTION 'the lease was lost' USING ERRCODE = 'PT409';
+    END IF;
+    RAISE EXCEPTION 'no such notification' USING ERRCODE = 'PT404';
+END
+$$;
+
+ALTER FUNCTION pulsex.leased_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_outcome text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.leased_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_outcome text) IS 'The row of the queue that a lease is of, locked; null when the lease was settled with p_outcome before, so that
+settling again changes nothing. A lease that has run out is good until the row goes to somebody else: what was sent was
+sent.
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost, or settled otherwise.';
 
 CREATE FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text DEFAULT 'morning'::text, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3856,6 +4702,26 @@ $$;
 ALTER FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) IS 'Remembers when a person read a briefing; the first time stays. Errors: PT404 no such briefing of one''s own.';
+
+CREATE FUNCTION pulsex.mark_notifications_read(p_user_id uuid, p_ids uuid[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_marked integer;
+BEGIN
+    UPDATE pulsex.notifications AS n SET read_at = now()
+    WHERE n.user_id = p_user_id AND n.notification_id = ANY (p_ids) AND n.read_at IS NULL AND n.state = 'sent';
+    GET DIAGNOSTICS v_marked = ROW_COUNT;
+    RETURN v_marked;
+END
+$$;
+
+ALTER FUNCTION pulsex.mark_notifications_read(p_user_id uuid, p_ids uuid[]) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION pulsex.mark_notifications_read(p_user_id uuid, p_ids uuid[]) IS 'Remembers that a person read these, and returns how many of them were unread; ids of somebody else''s count for
+nothing.';
 
 CREATE FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -3967,6 +4833,190 @@ Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
 partition is for.';
 
+CREATE FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    UPDATE pulsex.notification_queue AS q
+    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL
+    WHERE q.user_id = p_row.user_id AND q.notification_id = p_row.notification_id;
+    IF p_reason IS NOT NULL THEN
+        UPDATE pulsex.notifications AS n SET reason = p_reason
+        WHERE n.user_id = p_row.user_id AND n.notification_id = p_row.notification_id;
+    END IF;
+    PERFORM pulsex.wake_workers(p_row.channel, p_until);
+END
+$$;
+
+ALTER FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) IS 'Frees a row of the queue, not to be claimed before p_until; p_reason, where there is one, says why.';
+
+CREATE FUNCTION pulsex.queue_levels(p_channel text) RETURNS TABLE(channel text, priority smallint, due_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE ROWS 5
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE level (channel, priority) AS (
+        SELECT
+            c.channel,
+            (SELECT max(q.priority) FROM pulsex.notification_queue AS q WHERE q.channel = c.channel)
+        FROM pulsex.notification_channels AS c WHERE c.channel = p_channel OR p_channel IS NULL
+        UNION ALL
+        SELECT
+            l.channel,
+            (
+                SELECT max(q.priority) FROM pulsex.notification_queue AS q
+                WHERE q.channel = l.channel AND q.priority < l.priority
+            )
+        FROM level AS l WHERE l.priority IS NOT NULL
+    )
+    SELECT l.channel, l.priority, first.due_at
+    FROM level AS l
+    CROSS JOIN LATERAL (
+        SELECT greatest(q.available_at, q.lease_until) AS due_at FROM pulsex.notification_queue AS q
+        WHERE q.channel = l.channel AND q.priority = l.priority
+        ORDER BY greatest(q.available_at, q.lease_until) LIMIT 1
+    ) AS first;
+END
+$$;
+
+ALTER FUNCTION pulsex.queue_levels(p_channel text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.queue_levels(p_channel text) IS 'The priorities that a channel''s queue has (null: every channel''s), and when the first of each is due. It hops from
+one priority to the next along the index, so the rows in between, scheduled for later perhaps, cost nothing
+(https://wiki.postgresql.org/wiki/Loose_indexscan).';
+
+CREATE FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_wall timestamp := p_at AT TIME ZONE p_time_zone;
+    v_time time := v_wall::time;
+    v_end timestamptz;
+BEGIN
+    IF p_start IS NULL OR NOT (
+        CASE
+            WHEN p_start <= p_end THEN v_time >= p_start AND v_time < p_end
+            ELSE v_time >= p_start OR v_time < p_end
+        END
+    ) THEN
+        RETURN NULL;
+    END IF;
+    v_end := pulsex.delivery_instant(v_wall::date + (v_time >= p_end)::integer, p_end, p_time_zone);
+    IF v_end <= p_at THEN  -- the clocks went back, and show the hour for the second time
+        v_end := (v_wall::date + p_end) AT TIME ZONE p_time_zone;
+    END IF;
+    RETURN v_end;
+END
+$$;
+
+ALTER FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) IS 'When the quiet hours end that p_at falls into, by the clocks of the zone; null when it falls into none. From p_start to
+p_end, which no longer belongs to them; over midnight if the end is earlier; none if they are equal or null.';
+
+CREATE FUNCTION pulsex.record_attempt(p_try pulsex.notification_queue, p_outcome text, p_error text, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    INSERT INTO pulsex.notification_attempts (
+        user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome, error
+    )
+    VALUES (
+        p_try.user_id, p_try.notification_id, p_try.attempts, p_try.lease_token, p_try.leased_at,
+        greatest(p_at, p_try.leased_at), p_outcome, left(p_error, 2000)
+    );
+END
+$$;
+
+ALTER FUNCTION pulsex.record_attempt(p_try pulsex.notification_queue, p_outcome text, p_error text, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.record_attempt(p_try pulsex.notification_queue, p_outcome text, p_error text, p_at timestamp with time zone) IS 'Writes down how the try ended that a leased row of the queue stands for. p_error is cut at 2000 characters.';
+
+CREATE FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_since timestamptz := now() - interval '7 days';
+    v_until timestamptz := now() + interval '5 minutes';
+    v_recorded record;
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
+        RAISE EXCEPTION 'no consent to record what one reads' USING ERRCODE = 'PT403';
+    END IF;
+    IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'events come in a JSON array' USING ERRCODE = 'PT422';
+    ELSIF jsonb_array_length(p_events) > 1000 THEN
+        RAISE EXCEPTION 'a batch has at most 1000 events' USING ERRCODE = 'PT422';
+    END IF;
+    FOR v_attempt IN 1..3 LOOP
+        -- Stored first, looked at closely only if not all of it could be: a flaw takes everything back.
+        BEGIN
+            WITH recorded AS (
+                INSERT INTO pulsex.engagement_events AS r (
+                    user_id, occurred_at, event_id, event_type, briefing_date, edition, item_id, properties
+                )
+                SELECT
+                    p_user_id, (e.event ->> 'occurred_at')::timestamptz, (e.event ->> 'event_id')::uuid,
+                    e.event ->> 'event_type', (e.event ->> 'briefing_date')::date, e.event ->> 'edition',
+                    e.event ->> 'item_id', coalesce(nullif(e.event -> 'properties', 'null'), '{}')
+                FROM jsonb_array_elements(p_events) AS e (event)
+                WHERE pulsex.event_shape_error(e.event) IS NULL AND (e.event ->> 'event_id')::uuid NOT IN (
+                    SELECT k.event_id FROM pulsex.engagement_events AS k
+                    WHERE k.user_id = p_user_id AND k.occurred_at >= v_since
+                )
+                RETURNING r.occurred_at
+            ), marked AS (
+                INSERT INTO pulsex.engagement_marks (user_id, day)
+                SELECT DISTINCT p_user_id, (r.occurred_at AT TIME ZONE 'UTC')::date FROM recorded AS r
+            )
+            SELECT count(*) AS events, coalesce(bool_and(r.occurred_at BETWEEN v_since AND v_until), TRUE) AS in_time
+            INTO v_recorded FROM recorded AS r;
+            EXIT;
+        EXCEPTION
+            WHEN data_exception OR check_violation THEN
+                PERFORM pulsex.refuse_flawed_events(p_events);
+                RAISE;
+            WHEN unique_violation THEN
+                -- An event stands in the batch twice, or the batch was sent twice at once and the other was faster:
+                -- another statement sees its events. ON CONFLICT would cost every batch a tenth more.
+                PERFORM pulsex.refuse_flawed_events(p_events);
+                p_events := (SELECT jsonb_agg(DISTINCT e.event) FROM jsonb_array_elements(p_events) AS e (event));
+                IF v_attempt = 3 THEN
+                    RAISE;
+                END IF;
+        END;
+    END LOOP;
+    IF v_recorded.events < jsonb_array_length(p_events) OR NOT v_recorded.in_time THEN
+        PERFORM pulsex.refuse_flawed_events(p_events);
+    END IF;
+    RETURN v_recorded.events;
+END
+$$;
+
+ALTER FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) IS 'Records what a person did: p_events is a JSON array of up to 1000 objects with event_id (UUID, made by the client),
+event_type (delivered, opened, section_viewed, item_clicked, item_saved, shared, dismissed, dwell), occurred_at (RFC
+3339, with its offset), and if they apply briefing_date, edition, item_id and properties (dwell: {"ms": number}).
+Returns how many are new: an event_id that was recorded in the last seven days, or stands twice in the batch, changes
+nothing, so a batch may be sent again. All or nothing. A device''s clock may be off: occurred_at is accepted from 7 days
+ago to 5 minutes ahead.
+Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events, or a bad event: DETAIL is the index, from 0, of
+the first, and the message says what is wrong with it; 23505, and only under REPEATABLE READ, when the batch was sent by
+another transaction meanwhile.';
+
 CREATE FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text DEFAULT NULL::text, p_edition text DEFAULT 'morning'::text, p_item_id text DEFAULT ''::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3988,6 +5038,89 @@ ALTER FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_ra
 COMMENT ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) IS 'Rates a briefing, or one item of it; rating again replaces the rating, and saying the same again changes nothing.
 Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5 or a comment over 2000
 characters.';
+
+CREATE FUNCTION pulsex.record_lost_lease(p_try pulsex.notification_queue, p_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_try.lease_token IS NOT NULL THEN
+        PERFORM pulsex.record_attempt(p_try, 'lease_expired', NULL, p_at);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.record_lost_lease(p_try pulsex.notification_queue, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.record_lost_lease(p_try pulsex.notification_queue, p_at timestamp with time zone) IS 'Writes down that a worker didn''t come back, if the row of the queue was leased at all.';
+
+CREATE FUNCTION pulsex.refuse_flawed_events(p_events jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_flaw record;
+BEGIN
+    SELECT e.place - 1 AS index, coalesce(e.error, 'differs from an earlier one with its event_id') AS error INTO v_flaw
+    FROM (
+        SELECT
+            a.place, a.event <> first_value(a.event) OVER same_id AS differs,
+            coalesce(pulsex.event_shape_error(a.event), pulsex.event_value_error(a.event, now())) AS error
+        FROM jsonb_array_elements(p_events) WITH ORDINALITY AS a (event, place)
+        WINDOW same_id AS (PARTITION BY lower(a.event ->> 'event_id') ORDER BY a.place)
+    ) AS e
+    WHERE e.error IS NOT NULL OR e.differs
+    ORDER BY e.place LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'event %: %', v_flaw.index, v_flaw.error USING ERRCODE = 'PT422', DETAIL = v_flaw.index::text;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.refuse_flawed_events(p_events jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.refuse_flawed_events(p_events jsonb) IS 'Errors: PT422 when an event of the batch is flawed; DETAIL is the index, from 0, of the first, and the message says
+what is wrong with it.';
+
+CREATE FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_hash bytea := sha256(convert_to(p_push_token, 'UTF8'));
+    v_owner record;
+    v_device_id uuid;
+BEGIN
+    PERFORM pulsex.require_self(p_user_id);
+    LOOP
+        SELECT o.user_id, o.device_id INTO v_owner FROM pulsex.push_token_owners AS o
+        WHERE o.push_token_hash = v_hash FOR UPDATE;
+        IF v_owner.user_id = p_user_id THEN
+            UPDATE pulsex.devices AS d SET last_seen_at = now(), platform = p_platform
+            WHERE d.user_id = p_user_id AND d.device_id = v_owner.device_id;
+            RETURN v_owner.device_id;
+        ELSIF v_owner.user_id IS NOT NULL THEN
+            PERFORM pulsex.retire_device(v_owner.user_id, v_owner.device_id);
+        END IF;
+        INSERT INTO pulsex.devices (user_id, platform, push_token) VALUES (p_user_id, p_platform, p_push_token)
+        RETURNING device_id INTO v_device_id;
+        INSERT INTO pulsex.push_token_owners (push_token_hash, user_id, device_id)
+        VALUES (v_hash, p_user_id, v_device_id)
+        ON CONFLICT ON CONSTRAINT push_token_owners_pk DO NOTHING;
+        IF FOUND THEN
+            RETURN v_device_id;
+        END IF;
+        -- Somebody else registered it at the same moment: then it is theirs to lose.
+        DELETE FROM pulsex.devices AS d WHERE d.user_id = p_user_id AND d.device_id = v_device_id;
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) IS 'Pushes to a device from now on, and returns its id; the app calls it at each start. A token that another account had is
+this one''s now, and the other''s device retired: whoever signs in on a phone gets their own messages there and nobody
+else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null.';
 
 CREATE FUNCTION pulsex.require_page(p_limit integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -4038,6 +5171,51 @@ ALTER FUNCTION pulsex.require_unrestricted(p_user_id uuid) OWNER TO pulsex_servi
 
 COMMENT ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) IS 'What a routine that processes a person''s data asks first (GDPR Art. 18). Errors: PT404 no such user; PT403
 restricted.';
+
+CREATE FUNCTION pulsex.retire_device(p_user_id uuid, p_device_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_row pulsex.notification_queue;
+BEGIN
+    UPDATE pulsex.devices AS d SET retired_at = coalesce(d.retired_at, p_at)
+    WHERE d.user_id = p_user_id AND d.device_id = p_device_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such device' USING ERRCODE = 'PT404';
+    END IF;
+    DELETE FROM pulsex.push_token_owners AS o WHERE o.user_id = p_user_id AND o.device_id = p_device_id;
+    -- What waits for a restricted person stays as it is; when it may be claimed again, there is no device.
+    IF NOT EXISTS (SELECT FROM pulsex.devices AS d WHERE d.user_id = p_user_id AND d.retired_at IS NULL)
+        AND EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p_user_id AND u.status = 'active')
+    THEN
+        FOR v_row IN
+            SELECT * FROM pulsex.notification_queue AS q
+            WHERE q.user_id = p_user_id AND q.channel = 'push' AND (q.lease_until > p_at) IS NOT TRUE
+            FOR UPDATE
+        LOOP
+            PERFORM pulsex.record_lost_lease(v_row, p_at);
+            PERFORM pulsex.end_notification(p_user_id, v_row.notification_id, 'cancelled', 'no_device', p_at);
+        END LOOP;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.retire_device(p_user_id uuid, p_device_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.retire_device(p_user_id uuid, p_device_id uuid, p_at timestamp with time zone) IS 'Sends no more to a device: the push provider says that its token is unregistered (HTTP 410 of APNs, UNREGISTERED of
+FCM). With a person''s last device, what waits to be pushed to them is cancelled (no_device), but for what a worker is
+sending right now. Again changes nothing. Errors: PT404 no such device.';
+
+CREATE FUNCTION pulsex.retry_delay(p_attempt integer, p_jitter double precision DEFAULT random()) RETURNS interval
+    LANGUAGE sql PARALLEL SAFE
+    RETURN make_interval(secs => (((0.5)::double precision + (p_jitter / (2)::double precision)) * LEAST(((30)::double precision * ((2)::double precision ^ ((p_attempt - 1))::double precision)), (3600)::double precision)));
+
+ALTER FUNCTION pulsex.retry_delay(p_attempt integer, p_jitter double precision) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.retry_delay(p_attempt integer, p_jitter double precision) IS 'How long to wait after a failed attempt: 30 s after the first, doubling with each, at most an hour, of which at least
+half and the rest by p_jitter (0 to 1), so that what failed together isn''t tried together: "equal jitter" in
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.';
 
 CREATE FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date DEFAULT NULL::date, p_parked_attempts smallint DEFAULT NULL::smallint) RETURNS void
     LANGUAGE plpgsql
@@ -4222,6 +5400,104 @@ ALTER FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at times
 COMMENT ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at timestamp with time zone) IS 'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody
 else.';
 
+CREATE FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(topic text, affinity numeric, ratings bigint, interactions bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    v_since date := (p_at - interval '60 days')::date;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    RETURN QUERY
+    WITH told AS MATERIALIZED (
+        SELECT
+            b.briefing_date, b.edition, section ->> 'topic' AS topic,
+            jsonb_path_query_array(section, '$.items[*].id') AS item_ids
+        FROM pulsex.briefings AS b
+        CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
+        WHERE b.user_id = p_user_id AND b.briefing_date >= v_since
+    ), rated AS (
+        SELECT t.topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity, count(*) AS ratings
+        FROM told AS t
+        INNER JOIN pulsex.briefing_feedback AS f ON f.briefing_date = t.briefing_date AND f.edition = t.edition
+        WHERE f.user_id = p_user_id AND f.briefing_date >= v_since AND (f.item_id = '' OR t.item_ids ? f.item_id)
+        GROUP BY t.topic
+    ), used AS (
+        SELECT t.topic, count(*) AS interactions
+        FROM told AS t
+        INNER JOIN pulsex.engagement_events AS e ON e.briefing_date = t.briefing_date AND e.edition = t.edition
+        WHERE e.user_id = p_user_id AND e.occurred_at >= v_since AND t.item_ids ? e.item_id
+            AND e.event_type IN ('item_clicked', 'item_saved', 'shared')
+        GROUP BY t.topic
+    )
+    SELECT coalesce(r.topic, u.topic), r.affinity, coalesce(r.ratings, 0), coalesce(u.interactions, 0)
+    FROM rated AS r FULL JOIN used AS u ON u.topic = r.topic
+    ORDER BY r.affinity DESC NULLS LAST, u.interactions DESC NULLS LAST, 1;
+END
+$_$;
+
+ALTER FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) IS 'What a person''s last 60 days say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1 (rated 5),
+null where there is none; how many ratings; and how many items were clicked, saved or shared. A rating of a whole
+briefing counts for each of its topics, one of an item for the item''s. Errors: PT404 no such user; PT403 processing is
+restricted.';
+
+CREATE FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer DEFAULT 20) RETURNS TABLE(notification_id uuid, channel text, kind text, payload jsonb, created_at timestamp with time zone, sent_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE ROWS 20
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    PERFORM pulsex.require_page(p_limit);
+    RETURN QUERY
+    SELECT n.notification_id, n.channel, n.kind, n.payload, n.created_at, n.sent_at
+    FROM pulsex.notifications AS n
+    WHERE n.user_id = p_user_id AND n.read_at IS NULL AND n.state = 'sent'
+    ORDER BY n.created_at DESC, n.notification_id DESC
+    LIMIT p_limit;
+END
+$$;
+
+ALTER FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer) IS 'What a person was told and hasn''t read, newest first; nothing of somebody else''s. Errors: PT422 p_limit outside 1 to
+100.';
+
+CREATE FUNCTION pulsex.unsubscribe(p_token text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_user_id uuid;
+    v_hash bytea := sha256(convert_to(p_token, 'UTF8'));
+    v_token record;
+BEGIN
+    IF octet_length(p_token) <> 101 OR NOT pg_input_is_valid(left(p_token, 36), 'uuid') THEN
+        RETURN FALSE;
+    END IF;
+    v_user_id := left(p_token, 36)::uuid;
+    SELECT t.channel, t.kind, t.used_at INTO v_token FROM pulsex.unsubscribe_tokens AS t
+    WHERE t.user_id = v_user_id AND t.token_hash = v_hash AND t.expires_at > now() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN FALSE;
+    ELSIF v_token.used_at IS NULL THEN
+        UPDATE pulsex.unsubscribe_tokens AS t SET used_at = now()
+        WHERE t.user_id = v_user_id AND t.token_hash = v_hash;
+        INSERT INTO pulsex.unsubscriptions (user_id, channel, kind)
+        VALUES (v_user_id, v_token.channel, v_token.kind)
+        ON CONFLICT ON CONSTRAINT unsubscriptions_pk DO NOTHING;
+    END IF;
+    RETURN TRUE;
+END
+$$;
+
+ALTER FUNCTION pulsex.unsubscribe(p_token text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.unsubscribe(p_token text) IS 'Unsubscribes from what the token was issued for, with no session (RFC 8058, 3.2): nothing more of that kind is sent by
+that channel, what is queued already included. Works once: again, as mail providers do, it is true and changes nothing,
+not even that the person has subscribed anew since. False for a token that is malformed, unknown or expired.';
+
 CREATE FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4265,6 +5541,28 @@ ALTER FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) OWNER 
 
 COMMENT ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) IS 'Changes the preferences named in p_changes, a JSON object keyed by column of pulsex.user_preferences, and no others.
 Errors: PT422 an unknown key or a value of the wrong type; PT404 not one''s own; 23514, 23502 a value out of bounds.';
+
+CREATE FUNCTION pulsex.wake_workers(p_channel text, p_available_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pulsex.notification_waits AS w WHERE w.channel = p_channel AND w.asleep_until > p_available_at
+    ) THEN
+        -- Of many who enqueue at once one takes the mark away; the others needn't wait for its commit.
+        UPDATE pulsex.notification_waits AS w SET asleep_until = '-infinity'
+        WHERE w.channel IN (
+            SELECT f.channel FROM pulsex.notification_waits AS f WHERE f.channel = p_channel FOR UPDATE SKIP LOCKED
+        );
+        PERFORM pg_notify('pulsex_notifications', p_channel);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.wake_workers(p_channel text, p_available_at timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.wake_workers(p_channel text, p_available_at timestamp with time zone) IS 'Sends NOTIFY pulsex_notifications with the channel if a worker of it sleeps beyond p_available_at.';
 
 CREATE TABLE audit.events (
     user_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
@@ -4852,25 +6150,38 @@ COMMENT ON COLUMN gdpr.settings.value IS 'Null: to be stated by the controller. 
 COMMENT ON COLUMN gdpr.settings.reason IS 'Why it has this value, for whoever audits it.';
 
 CREATE VIEW gdpr.records_of_processing WITH (security_invoker='true', security_barrier='true') AS
- SELECT m.category,
-    string_agg(DISTINCT m.purpose, '; '::text) AS purposes,
-    string_agg(DISTINCT m.lawful_basis, '; '::text) AS lawful_bases,
+ WITH tables AS (
+         SELECT m.category,
+            t_1.place,
+            t_1.label,
+            string_agg(m.label, ', '::text ORDER BY m.label) AS columns,
+            COALESCE((max(m.retention))::text, 'while there is an account'::text) AS time_limit,
+            max(m.purpose) AS purpose,
+            max(m.lawful_basis) AS lawful_basis,
+            max(m.source) AS source,
+            max(m.recipients) AS recipients
+           FROM (gdpr.data_map m
+             JOIN gdpr.data_map_tables t_1 ON (((m.schema_name = t_1.schema_name) AND (m.table_name = t_1.table_name))))
+          WHERE (m.category IS NOT NULL)
+          GROUP BY m.category, t_1.place, t_1.label
+        )
+ SELECT category,
+    string_agg(DISTINCT purpose, '; '::text) AS purposes,
+    string_agg(DISTINCT lawful_basis, '; '::text) AS lawful_bases,
     'people who have an account'::text AS data_subjects,
-    string_agg(DISTINCT ((t.label || ': '::text) || m.label), '; '::text) AS personal_data,
-    string_agg(DISTINCT m.source, '; '::text) AS sources,
-    string_agg(DISTINCT m.recipients, '; '::text) AS recipients,
+    string_agg((((label || ' ('::text) || columns) || ')'::text), '; '::text ORDER BY place) AS personal_data,
+    string_agg(DISTINCT source, '; '::text) AS sources,
+    string_agg(DISTINCT recipients, '; '::text) AS recipients,
     COALESCE(( SELECT s.value
            FROM gdpr.settings s
           WHERE (s.name = 'transfers'::text)), 'to be stated by the controller'::text) AS transfers,
-    string_agg(DISTINCT ((t.label || ': '::text) || COALESCE((m.retention)::text, 'while there is an account'::text)), '; '::text) AS time_limits,
-    ( SELECT s.value
+    string_agg(((label || ': '::text) || time_limit), '; '::text ORDER BY place) AS time_limits,
+    COALESCE(( SELECT s.value
            FROM gdpr.settings s
-          WHERE (s.name = 'security_measures'::text)) AS security_measures
-   FROM (gdpr.data_map m
-     JOIN gdpr.data_map_tables t ON (((m.schema_name = t.schema_name) AND (m.table_name = t.table_name))))
-  WHERE (m.category IS NOT NULL)
-  GROUP BY m.category
-  ORDER BY (min(t.place));
+          WHERE (s.name = 'security_measures'::text)), 'to be stated by the controller'::text) AS security_measures
+   FROM tables t
+  GROUP BY category
+  ORDER BY (min(place));
 
 ALTER VIEW gdpr.records_of_processing OWNER TO pulsex_owner;
 
@@ -4940,6 +6251,26 @@ COMMENT ON VIEW ops.partition_health IS 'One row for each table in ops.partition
 analysed) and bytes with indexes, together and in sizes each; those that should be gone (expired); those detached but
 not dropped; and what is wrong with how the table or a partition is guarded (faults).';
 
+CREATE VIEW ops.queue_health WITH (security_invoker='true', security_barrier='true') AS
+ SELECT channel,
+    due,
+    scheduled,
+    oldest_due,
+    leased,
+    leases_ending,
+    leases_ended,
+    retries,
+    dead,
+    dead_lately,
+    per_minute
+   FROM ops.count_queue() q(channel, due, scheduled, oldest_due, leased, leases_ending, leases_ended, retries, dead, dead_lately, per_minute);
+
+ALTER VIEW ops.queue_health OWNER TO pulsex_owner;
+
+COMMENT ON VIEW ops.queue_health IS 'One row for each channel of notifications: due (could be claimed now) and for how long the oldest is; scheduled for
+later; leased, leases_ending within 30 seconds, leases_ended without word of the worker; retries (waiting after a failed
+attempt); dead letters, and of those the ones enqueued within a day; and the limit, leases a minute.';
+
 CREATE VIEW ops.health WITH (security_invoker='true', security_barrier='true') AS
  SELECT 'maintenance'::text AS name,
     (COALESCE((max(t.succeeded_at) > (now() - '2 days'::interval)), false) AND (NOT COALESCE(bool_or((t.failed_at > (now() - '2 days'::interval))), false))) AS ok,
@@ -4983,6 +6314,16 @@ UNION ALL
     format('%s, the last for %s'::text, count(*), max(g.briefing_date)) AS detail
    FROM ops.parked_briefings(1000) g(user_id, edition, briefing_date, attempts)
 UNION ALL
+ SELECT 'notifications on time'::text AS name,
+    COALESCE((max(q.oldest_due) < '00:15:00'::interval), true) AS ok,
+    string_agg(format('%s: %s due, the oldest for %s'::text, q.channel, q.due, q.oldest_due), '; '::text ORDER BY q.channel) FILTER (WHERE (q.due > 0)) AS detail
+   FROM ops.queue_health q
+UNION ALL
+ SELECT 'notifications dead'::text AS name,
+    (sum(q.dead_lately) = (0)::numeric) AS ok,
+    string_agg(format('%s: %s of a day'::text, q.channel, q.dead_lately), '; '::text ORDER BY q.channel) FILTER (WHERE (q.dead_lately > 0)) AS detail
+   FROM ops.queue_health q
+UNION ALL
  SELECT 'requests overdue'::text AS name,
     (r.overdue = 0) AS ok,
     format('%s of GDPR Art. 15 to 21, not answered in time'::text, r.overdue) AS detail
@@ -4997,6 +6338,20 @@ CREATE TABLE ops.schema_migrations (
 );
 
 ALTER TABLE ops.schema_migrations OWNER TO pulsex_owner;
+
+CREATE VIEW pulsex.briefing_engagement WITH (security_invoker='true', security_barrier='true') AS
+ SELECT briefing_date,
+    edition,
+    event_type,
+    people,
+    events,
+    dwell_ms
+   FROM pulsex.count_briefing_engagement((CURRENT_DATE - 90), (CURRENT_DATE + 1)) e(briefing_date, edition, event_type, people, events, dwell_ms);
+
+ALTER VIEW pulsex.briefing_engagement OWNER TO pulsex_owner;
+
+COMMENT ON VIEW pulsex.briefing_engagement IS 'For the analyst: what people did with the briefings of the last 90 days, in aggregates of at least 10 people.
+pulsex.count_briefing_engagement() has other dates.';
 
 CREATE TABLE pulsex.briefing_feedback (
     user_id uuid NOT NULL,
@@ -5132,6 +6487,8 @@ CREATE TABLE pulsex.engagement_events (
     edition text,
     item_id text,
     properties jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT engagement_events_briefing_date_check CHECK (isfinite(briefing_date)),
+    CONSTRAINT engagement_events_dwell_check CHECK (((event_type <> 'dwell'::text) OR (jsonb_path_exists(properties, 'strict $."ms"?(@ >= 0 && @ <= 86400000)'::jsonpath, '{}'::jsonb, true) IS TRUE))),
     CONSTRAINT engagement_events_edition_check CHECK ((edition = ANY (ARRAY['morning'::text, 'evening'::text]))),
     CONSTRAINT engagement_events_event_type_check CHECK ((event_type = ANY (ARRAY['delivered'::text, 'opened'::text, 'section_viewed'::text, 'item_clicked'::text, 'item_saved'::text, 'shared'::text, 'dismissed'::text, 'dwell'::text]))),
     CONSTRAINT engagement_events_item_id_check CHECK ((char_length(item_id) <= 200)),
@@ -5143,16 +6500,31 @@ ALTER TABLE ONLY pulsex.engagement_events FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE pulsex.engagement_events OWNER TO pulsex_owner;
 
-COMMENT ON TABLE pulsex.engagement_events IS 'What people did with their briefings. Append-only; a partition a month (UTC).';
+COMMENT ON TABLE pulsex.engagement_events IS 'What people did with their briefings. Append-only; a partition a month (UTC). No foreign key to pulsex.users, whose
+check of each row would be a quarter of the cost of a batch: the batch''s mark in pulsex.engagement_marks has one.';
 
 COMMENT ON COLUMN pulsex.engagement_events.event_id IS 'Made by the client, so that sending a batch again changes nothing.';
 
-COMMENT ON COLUMN pulsex.engagement_events.properties IS 'A JSON object, at most 4 KiB; dwell carries {"ms": number}.';
+COMMENT ON COLUMN pulsex.engagement_events.properties IS 'A JSON object, at most 4 KiB; dwell carries {"ms": number}, the time spent in milliseconds, a day at most.';
+
+CREATE TABLE pulsex.engagement_marks (
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    mark_id uuid DEFAULT uuidv7() NOT NULL
+);
+
+ALTER TABLE ONLY pulsex.engagement_marks FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE pulsex.engagement_marks OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.engagement_marks IS 'Days (UTC) of which a person sent events that their totals lack so far. A mark is committed with its events and only
+ever inserted, so that neither who sends nor who counts waits for the other, and no late event is missed.';
 
 CREATE TABLE pulsex.notification_attempts (
     user_id uuid NOT NULL,
     notification_id uuid NOT NULL,
     attempt smallint NOT NULL,
+    lease_token uuid NOT NULL,
     started_at timestamp with time zone NOT NULL,
     finished_at timestamp with time zone DEFAULT now() NOT NULL,
     outcome text NOT NULL,
@@ -5169,39 +6541,40 @@ ALTER TABLE pulsex.notification_attempts OWNER TO pulsex_owner;
 
 COMMENT ON TABLE pulsex.notification_attempts IS 'How each try at delivering went.';
 
-CREATE TABLE pulsex.notification_queue (
-    user_id uuid NOT NULL,
-    notification_id uuid NOT NULL,
+COMMENT ON COLUMN pulsex.notification_attempts.lease_token IS 'Whose try it was: a worker that doesn''t know whether it was heard may settle again, and changes nothing.';
+
+CREATE TABLE pulsex.notification_channels (
     channel text NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    available_at timestamp with time zone DEFAULT now() NOT NULL,
-    attempts smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint DEFAULT 8 NOT NULL,
-    leased_by text,
-    lease_until timestamp with time zone,
-    lease_token uuid,
-    last_error text,
-    CONSTRAINT notification_queue_attempts_check CHECK (((attempts >= 0) AND (attempts <= max_attempts))),
-    CONSTRAINT notification_queue_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text]))),
-    CONSTRAINT notification_queue_last_error_check CHECK ((char_length(last_error) <= 2000)),
-    CONSTRAINT notification_queue_lease_check CHECK ((num_nulls(leased_by, lease_until, lease_token) = ANY (ARRAY[0, 3]))),
-    CONSTRAINT notification_queue_leased_by_check CHECK (((char_length(leased_by) >= 1) AND (char_length(leased_by) <= 200))),
-    CONSTRAINT notification_queue_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 100))),
-    CONSTRAINT notification_queue_priority_check CHECK (((priority >= '-100'::integer) AND (priority <= 100)))
-)
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000');
+    per_minute integer,
+    burst integer DEFAULT 1 NOT NULL,
+    free_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT notification_channels_burst_check CHECK (((burst >= 1) AND (burst <= 100000))),
+    CONSTRAINT notification_channels_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text]))),
+    CONSTRAINT notification_channels_per_minute_check CHECK (((per_minute >= 1) AND (per_minute <= 6000000)))
+);
 
-ALTER TABLE ONLY pulsex.notification_queue FORCE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.notification_channels OWNER TO pulsex_owner;
 
-ALTER TABLE pulsex.notification_queue OWNER TO pulsex_owner;
+COMMENT ON TABLE pulsex.notification_channels IS 'How fast each channel may be served. Belongs to no person; ops.limit_channel() changes it.';
 
-COMMENT ON TABLE pulsex.notification_queue IS 'Only what is still to be delivered; the row goes when the delivery ends.';
+COMMENT ON COLUMN pulsex.notification_channels.per_minute IS 'Leases a minute; null: no limit.';
 
-COMMENT ON COLUMN pulsex.notification_queue.priority IS 'Higher goes first, -100 to 100.';
+COMMENT ON COLUMN pulsex.notification_channels.burst IS 'How many may be leased at once after a quiet time.';
 
-COMMENT ON COLUMN pulsex.notification_queue.available_at IS 'Not before this time.';
+COMMENT ON COLUMN pulsex.notification_channels.free_at IS 'When everything leased so far is paid for: the theoretical arrival time of the generic cell rate algorithm (ITU-T
+I.371, annex A).';
 
-COMMENT ON COLUMN pulsex.notification_queue.lease_token IS 'Given to the worker that holds the lease; without it nothing can be settled.';
+CREATE TABLE pulsex.notification_waits (
+    channel text NOT NULL,
+    asleep_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT notification_waits_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text])))
+);
+
+ALTER TABLE pulsex.notification_waits OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.notification_waits IS 'Which channels have a worker asleep that listens for pulsex_notifications. Belongs to no person.';
+
+COMMENT ON COLUMN pulsex.notification_waits.asleep_until IS 'When it wakes by itself; who enqueues something for before then wakes it. -infinity: nobody sleeps.';
 
 CREATE TABLE pulsex.notifications (
     user_id uuid NOT NULL,
@@ -5211,6 +6584,7 @@ CREATE TABLE pulsex.notifications (
     payload jsonb DEFAULT '{}'::jsonb NOT NULL,
     dedup_key text,
     state text DEFAULT 'pending'::text NOT NULL,
+    reason text,
     scheduled_for timestamp with time zone DEFAULT now() NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     sent_at timestamp with time zone,
@@ -5219,6 +6593,8 @@ CREATE TABLE pulsex.notifications (
     CONSTRAINT notifications_dedup_key_check CHECK (((char_length(dedup_key) >= 1) AND (char_length(dedup_key) <= 200))),
     CONSTRAINT notifications_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
     CONSTRAINT notifications_payload_check CHECK (((jsonb_typeof(payload) = 'object'::text) AND (octet_length((payload)::text) <= 16384))),
+    CONSTRAINT notifications_reason_check CHECK ((reason = ANY (ARRAY['channel_off'::text, 'unsubscribed'::text, 'no_consent'::text, 'no_device'::text, 'no_address'::text, 'called_off'::text, 'refused'::text, 'out_of_attempts'::text, 'quiet_hours'::text, 'restricted'::text]))),
+    CONSTRAINT notifications_scheduled_for_check CHECK (isfinite(scheduled_for)),
     CONSTRAINT notifications_sent_at_check CHECK (((state = 'sent'::text) = (sent_at IS NOT NULL))),
     CONSTRAINT notifications_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'sent'::text, 'dead'::text, 'cancelled'::text])))
 );
@@ -5232,6 +6608,18 @@ COMMENT ON TABLE pulsex.notifications IS 'What a person was or will be told: the
 COMMENT ON COLUMN pulsex.notifications.kind IS 'What it is about, for example briefing_ready.';
 
 COMMENT ON COLUMN pulsex.notifications.dedup_key IS 'The caller''s name for the occasion; unique per person while pending.';
+
+COMMENT ON COLUMN pulsex.notifications.reason IS 'Why it wasn''t sent, or not when it was scheduled. Cancelled: channel_off, unsubscribed, no_consent, no_device,
+no_address, called_off. Dead: refused (by the provider, for good), out_of_attempts. Put off: quiet_hours, restricted.';
+
+CREATE TABLE pulsex.promotional_kinds (
+    kind text NOT NULL,
+    CONSTRAINT promotional_kinds_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,59}$'::text))
+);
+
+ALTER TABLE pulsex.promotional_kinds OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.promotional_kinds IS 'The kinds of notification that advertise, and are sent only with consent. All others are part of the service.';
 
 CREATE TABLE pulsex.push_token_owners (
     push_token_hash bytea NOT NULL,
@@ -5270,6 +6658,43 @@ ALTER TABLE pulsex.topics OWNER TO pulsex_owner;
 COMMENT ON TABLE pulsex.topics IS 'What can be followed.';
 
 COMMENT ON COLUMN pulsex.topics.slug IS 'The public name, stable, in lower-case words joined by hyphens.';
+
+CREATE TABLE pulsex.unsubscribe_tokens (
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    channel text NOT NULL,
+    kind text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT unsubscribe_tokens_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text]))),
+    CONSTRAINT unsubscribe_tokens_expires_at_check CHECK ((expires_at > created_at)),
+    CONSTRAINT unsubscribe_tokens_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT unsubscribe_tokens_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+ALTER TABLE ONLY pulsex.unsubscribe_tokens FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE pulsex.unsubscribe_tokens OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.unsubscribe_tokens IS 'The links by which a message can be unsubscribed from with one click and without signing in (RFC 8058).';
+
+COMMENT ON COLUMN pulsex.unsubscribe_tokens.token_hash IS 'SHA-256 of the token.';
+
+CREATE TABLE pulsex.unsubscriptions (
+    user_id uuid NOT NULL,
+    channel text NOT NULL,
+    kind text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT unsubscriptions_channel_check CHECK ((channel = ANY (ARRAY['push'::text, 'email'::text, 'in_app'::text]))),
+    CONSTRAINT unsubscriptions_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,59}$'::text))
+);
+
+ALTER TABLE ONLY pulsex.unsubscriptions FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE pulsex.unsubscriptions OWNER TO pulsex_owner;
+
+COMMENT ON TABLE pulsex.unsubscriptions IS 'What a person doesn''t want to be told by which channel.';
 
 CREATE TABLE pulsex.user_preferences (
     user_id uuid NOT NULL,
@@ -5443,14 +6868,26 @@ ALTER TABLE ONLY pulsex.engagement_daily
 ALTER TABLE ONLY pulsex.engagement_events
     ADD CONSTRAINT engagement_events_pk PRIMARY KEY (user_id, occurred_at, event_id);
 
+ALTER TABLE ONLY pulsex.engagement_marks
+    ADD CONSTRAINT engagement_marks_pk PRIMARY KEY (user_id, day, mark_id);
+
 ALTER TABLE ONLY pulsex.notification_attempts
     ADD CONSTRAINT notification_attempts_pk PRIMARY KEY (user_id, notification_id, attempt);
+
+ALTER TABLE ONLY pulsex.notification_channels
+    ADD CONSTRAINT notification_channels_pk PRIMARY KEY (channel);
 
 ALTER TABLE ONLY pulsex.notification_queue
     ADD CONSTRAINT notification_queue_pk PRIMARY KEY (user_id, notification_id);
 
+ALTER TABLE ONLY pulsex.notification_waits
+    ADD CONSTRAINT notification_waits_pk PRIMARY KEY (channel);
+
 ALTER TABLE ONLY pulsex.notifications
     ADD CONSTRAINT notifications_pk PRIMARY KEY (user_id, notification_id);
+
+ALTER TABLE ONLY pulsex.promotional_kinds
+    ADD CONSTRAINT promotional_kinds_pk PRIMARY KEY (kind);
 
 ALTER TABLE ONLY pulsex.push_token_owners
     ADD CONSTRAINT push_token_owners_pk PRIMARY KEY (push_token_hash);
@@ -5463,6 +6900,12 @@ ALTER TABLE ONLY pulsex.topics
 
 ALTER TABLE ONLY pulsex.topics
     ADD CONSTRAINT topics_slug_key UNIQUE (slug);
+
+ALTER TABLE ONLY pulsex.unsubscribe_tokens
+    ADD CONSTRAINT unsubscribe_tokens_pk PRIMARY KEY (user_id, token_hash);
+
+ALTER TABLE ONLY pulsex.unsubscriptions
+    ADD CONSTRAINT unsubscriptions_pk PRIMARY KEY (user_id, channel, kind);
 
 ALTER TABLE ONLY pulsex.user_preferences
     ADD CONSTRAINT user_preferences_pk PRIMARY KEY (user_id);
@@ -5534,17 +6977,22 @@ CREATE INDEX briefings_search_idx ON ONLY pulsex.briefings USING gin (search);
 
 COMMENT ON INDEX pulsex.briefings_search_idx IS 'search @@ query over everybody, for operators: a person''s own pulsex.search_briefings goes by the primary key.';
 
-CREATE INDEX engagement_events_occurred_at_idx ON ONLY pulsex.engagement_events USING brin (occurred_at);
+CREATE INDEX engagement_daily_day_idx ON pulsex.engagement_daily USING brin (day);
 
-COMMENT ON INDEX pulsex.engagement_events_occurred_at_idx IS 'ops.roll_up_engagement: one day of everybody''s events, which arrive nearly in order of time.';
+COMMENT ON INDEX pulsex.engagement_daily_day_idx IS 'ops.roll_up_engagement: the totals that a day has so far.';
 
-CREATE INDEX notification_queue_claim_idx ON pulsex.notification_queue USING btree (channel, priority DESC, available_at) WHERE (lease_until IS NULL);
+CREATE INDEX engagement_marks_day_idx ON pulsex.engagement_marks USING btree (day, user_id);
 
-COMMENT ON INDEX pulsex.notification_queue_claim_idx IS 'pulsex.claim_notifications: of one channel, most urgent first.';
+COMMENT ON INDEX pulsex.engagement_marks_day_idx IS 'ops.roll_up_marked_engagement: the oldest days first.';
 
-CREATE INDEX notification_queue_lease_until_idx ON pulsex.notification_queue USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+CREATE INDEX notification_queue_claim_idx ON pulsex.notification_queue USING btree (channel, priority, GREATEST(available_at, lease_until));
 
-COMMENT ON INDEX pulsex.notification_queue_lease_until_idx IS 'pulsex.claim_notifications: leases that have run out.';
+COMMENT ON INDEX pulsex.notification_queue_claim_idx IS 'pulsex.claim_notifications: of one channel and priority, the longest due first. What is leased lies where its lease
+ends, not in the way, and comes back by itself.';
+
+CREATE INDEX notifications_dead_idx ON pulsex.notifications USING btree (channel, created_at) WHERE (state = 'dead'::text);
+
+COMMENT ON INDEX pulsex.notifications_dead_idx IS 'ops.dead_notifications and ops.queue_health: the dead letters.';
 
 CREATE INDEX notifications_unread_idx ON pulsex.notifications USING btree (user_id, created_at DESC) WHERE ((read_at IS NULL) AND (state = 'sent'::text));
 
@@ -5557,6 +7005,10 @@ COMMENT ON INDEX pulsex.notifications_user_id_dedup_key_idx IS 'While one waits,
 CREATE INDEX push_token_owners_user_id_device_id_idx ON pulsex.push_token_owners USING btree (user_id, device_id);
 
 COMMENT ON INDEX pulsex.push_token_owners_user_id_device_id_idx IS 'Foreign key push_token_owners_device_fk: all tokens of a device.';
+
+CREATE INDEX unsubscribe_tokens_expires_at_idx ON pulsex.unsubscribe_tokens USING btree (expires_at);
+
+COMMENT ON INDEX pulsex.unsubscribe_tokens_expires_at_idx IS 'ops.purge_unsubscribe_tokens: what expired.';
 
 CREATE INDEX user_topics_topic_id_idx ON pulsex.user_topics USING btree (topic_id);
 
@@ -5648,9 +7100,13 @@ CREATE TRIGGER engagement_daily_refuse_restricted BEFORE INSERT OR DELETE OR UPD
 
 CREATE TRIGGER engagement_events_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_events FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
+CREATE TRIGGER engagement_marks_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_marks FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+
 CREATE TRIGGER notification_attempts_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_attempts FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
-CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_queue FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+CREATE TRIGGER notification_queue_refuse_lease BEFORE UPDATE ON pulsex.notification_queue FOR EACH ROW WHEN ((new.lease_token IS NOT NULL)) EXECUTE FUNCTION gdpr.refuse_restricted();
+
+CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE ON pulsex.notification_queue FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
 CREATE TRIGGER notifications_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=notification_id');
 
@@ -5732,8 +7188,8 @@ ALTER TABLE ONLY pulsex.devices
 ALTER TABLE ONLY pulsex.engagement_daily
     ADD CONSTRAINT engagement_daily_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
-ALTER TABLE pulsex.engagement_events
-    ADD CONSTRAINT engagement_events_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+ALTER TABLE ONLY pulsex.engagement_marks
+    ADD CONSTRAINT engagement_marks_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
 ALTER TABLE ONLY pulsex.notification_attempts
     ADD CONSTRAINT notification_attempts_notification_fk FOREIGN KEY (user_id, notification_id) REFERENCES pulsex.notifications(user_id, notification_id) ON DELETE CASCADE;
@@ -5746,6 +7202,12 @@ ALTER TABLE ONLY pulsex.notifications
 
 ALTER TABLE ONLY pulsex.push_token_owners
     ADD CONSTRAINT push_token_owners_device_fk FOREIGN KEY (user_id, device_id) REFERENCES pulsex.devices(user_id, device_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY pulsex.unsubscribe_tokens
+    ADD CONSTRAINT unsubscribe_tokens_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
+
+ALTER TABLE ONLY pulsex.unsubscriptions
+    ADD CONSTRAINT unsubscriptions_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
 
 ALTER TABLE ONLY pulsex.user_preferences
     ADD CONSTRAINT user_preferences_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
@@ -5877,6 +7339,10 @@ CREATE POLICY delete_own ON pulsex.briefing_feedback FOR DELETE TO pulsex_app US
 
 COMMENT ON POLICY delete_own ON pulsex.briefing_feedback IS 'Taking a rating back.';
 
+CREATE POLICY delete_own ON pulsex.unsubscriptions FOR DELETE TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
+
+COMMENT ON POLICY delete_own ON pulsex.unsubscriptions IS 'Subscribing again.';
+
 CREATE POLICY delete_own ON pulsex.user_topics FOR DELETE TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
 COMMENT ON POLICY delete_own ON pulsex.user_topics IS 'No longer following.';
@@ -5887,13 +7353,15 @@ ALTER TABLE pulsex.engagement_daily ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pulsex.engagement_events ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pulsex.engagement_marks ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY insert_own ON pulsex.briefing_feedback FOR INSERT TO pulsex_app WITH CHECK ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
 COMMENT ON POLICY insert_own ON pulsex.briefing_feedback IS 'Rating, as oneself.';
 
-CREATE POLICY insert_own ON pulsex.engagement_events FOR INSERT TO pulsex_app WITH CHECK ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
+CREATE POLICY insert_own ON pulsex.unsubscriptions FOR INSERT TO pulsex_app WITH CHECK ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
-COMMENT ON POLICY insert_own ON pulsex.engagement_events IS 'Recording one''s own events; they are never changed after.';
+COMMENT ON POLICY insert_own ON pulsex.unsubscriptions IS 'Unsubscribing, signed in.';
 
 CREATE POLICY insert_own ON pulsex.user_topics FOR INSERT TO pulsex_app WITH CHECK ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
@@ -5929,11 +7397,19 @@ COMMENT ON POLICY select_own ON pulsex.engagement_daily IS 'One''s own totals.';
 
 CREATE POLICY select_own ON pulsex.engagement_events FOR SELECT TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
-COMMENT ON POLICY select_own ON pulsex.engagement_events IS 'What was recorded of oneself.';
+COMMENT ON POLICY select_own ON pulsex.engagement_events IS 'What was recorded of oneself, by pulsex.record_events() alone; never changed after.';
+
+CREATE POLICY select_own ON pulsex.engagement_marks FOR SELECT TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
+
+COMMENT ON POLICY select_own ON pulsex.engagement_marks IS 'Which of one''s own totals lack events so far.';
 
 CREATE POLICY select_own ON pulsex.notifications FOR SELECT TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
 COMMENT ON POLICY select_own ON pulsex.notifications IS 'One''s own inbox.';
+
+CREATE POLICY select_own ON pulsex.unsubscriptions FOR SELECT TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
+
+COMMENT ON POLICY select_own ON pulsex.unsubscriptions IS 'What one has unsubscribed from.';
 
 CREATE POLICY select_own ON pulsex.user_preferences FOR SELECT TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
@@ -5971,6 +7447,10 @@ CREATE POLICY service_all ON pulsex.engagement_events TO pulsex_service USING (t
 
 COMMENT ON POLICY service_all ON pulsex.engagement_events IS 'Definer routines see every row, and check for themselves whose they touch.';
 
+CREATE POLICY service_all ON pulsex.engagement_marks TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON pulsex.engagement_marks IS 'Definer routines see every row, and check for themselves whose they touch.';
+
 CREATE POLICY service_all ON pulsex.notification_attempts TO pulsex_service USING (true) WITH CHECK (true);
 
 COMMENT ON POLICY service_all ON pulsex.notification_attempts IS 'Definer routines see every row, and check for themselves whose they touch.';
@@ -5987,6 +7467,14 @@ CREATE POLICY service_all ON pulsex.push_token_owners TO pulsex_service USING (t
 
 COMMENT ON POLICY service_all ON pulsex.push_token_owners IS 'Definer routines see every row, and check for themselves whose they touch.';
 
+CREATE POLICY service_all ON pulsex.unsubscribe_tokens TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON pulsex.unsubscribe_tokens IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON pulsex.unsubscriptions TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON pulsex.unsubscriptions IS 'Definer routines see every row, and check for themselves whose they touch.';
+
 CREATE POLICY service_all ON pulsex.user_preferences TO pulsex_service USING (true) WITH CHECK (true);
 
 COMMENT ON POLICY service_all ON pulsex.user_preferences IS 'Definer routines see every row, and check for themselves whose they touch.';
@@ -5998,6 +7486,10 @@ COMMENT ON POLICY service_all ON pulsex.user_topics IS 'Definer routines see eve
 CREATE POLICY service_all ON pulsex.users TO pulsex_service USING (true) WITH CHECK (true);
 
 COMMENT ON POLICY service_all ON pulsex.users IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+ALTER TABLE pulsex.unsubscribe_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pulsex.unsubscriptions ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY update_own ON pulsex.briefing_feedback FOR UPDATE TO pulsex_app USING ((user_id = ( SELECT auth.current_user_id() AS current_user_id))) WITH CHECK ((user_id = ( SELECT auth.current_user_id() AS current_user_id)));
 
@@ -6052,6 +7544,7 @@ REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_service;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_app;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_worker;
+GRANT USAGE ON SCHEMA pulsex TO pulsex_analyst;
 
 REVOKE ALL ON FUNCTION audit.begin_erasure(p_user_id uuid) FROM PUBLIC;
 
@@ -6321,6 +7814,8 @@ REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with tim
 
 REVOKE ALL ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION gdpr.silence_audit(p_user_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_owner;
@@ -6331,6 +7826,12 @@ GRANT ALL ON FUNCTION gdpr.visible_people() TO pulsex_privacy;
 
 REVOKE ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.count_queue(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.count_queue(p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.dead_notifications(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.dead_notifications(p_limit integer) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.delete_expired_feedback(p_limit integer) TO pulsex_owner;
@@ -6348,6 +7849,9 @@ GRANT ALL ON FUNCTION ops.ensure_partitions(p_months_ahead integer, p_since date
 
 REVOKE ALL ON FUNCTION ops.expire_partitions() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.expire_partitions() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
 
@@ -6367,14 +7871,31 @@ REVOKE ALL ON FUNCTION ops.partition_months(p_relation oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.partition_months(p_relation oid) TO pulsex_service;
 GRANT ALL ON FUNCTION ops.partition_months(p_relation oid) TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) TO pulsex_worker;
+
 REVOKE ALL ON FUNCTION ops.record_maintenance(p_task text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.record_maintenance(p_task text, p_error text) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.refresh_time_zones() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.refresh_time_zones() TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.roll_up_engagement(p_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.roll_up_engagement(p_day date) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) TO pulsex_worker;
+
 REVOKE ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) FROM PUBLIC;
 GRANT ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.briefing_content_error(p_content jsonb) FROM PUBLIC;
 
@@ -6385,18 +7906,53 @@ REVOKE ALL ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_l
 
 REVOKE ALL ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer, p_lease interval, p_channel text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer, p_lease interval, p_channel text, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) TO pulsex_analyst;
+
+REVOKE ALL ON FUNCTION pulsex.day_starts_at(p_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.day_starts_at(p_day date) TO pulsex_app;
+
 REVOKE ALL ON FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.delivery_verdict(p_user_id uuid, p_channel text, p_kind text, p_at timestamp with time zone, OUT reason text, OUT not_before timestamp with time zone, OUT targets jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.due_briefings(p_at timestamp with time zone, p_limit integer, p_lease interval) TO pulsex_worker;
 
-REVOKE ALL ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pulsex.end_notification(p_user_id uuid, p_notification_id uuid, p_state text, p_reason text, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.engagement_summary(p_user_id uuid, p_from date, p_to date) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.engagement_summary(p_user_id uuid, p_from date, p_to date) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.event_shape_error(p_event jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean, p_retry_after interval, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean, p_retry_after interval, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) TO pulsex_worker;
@@ -6405,15 +7961,25 @@ REVOKE ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) TO pulsex_service;
 GRANT ALL ON FUNCTION pulsex.is_briefing_content(p_content jsonb) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) TO pulsex_worker;
+
 REVOKE ALL ON FUNCTION pulsex.keep_first_times() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.keep_schedule() FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notification_queue TO pulsex_service;
+
+REVOKE ALL ON FUNCTION pulsex.leased_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_outcome text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.mark_briefing_delivered(p_user_id uuid, p_briefing_date date, p_edition text, p_at timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.mark_briefing_read(p_user_id uuid, p_briefing_date date, p_edition text) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.mark_notifications_read(p_user_id uuid, p_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.mark_notifications_read(p_user_id uuid, p_ids uuid[]) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.next_briefing(p_user_id uuid, p_edition text, p_from date, p_promised date, p_at timestamp with time zone, OUT briefing_date date, OUT due_at timestamp with time zone) FROM PUBLIC;
 
@@ -6422,14 +7988,38 @@ REVOKE ALL ON FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with ti
 REVOKE ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.queue_levels(p_channel text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.record_attempt(p_try pulsex.notification_queue, p_outcome text, p_error text, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) TO pulsex_app;
+
 REVOKE ALL ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text, p_edition text, p_item_id text) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION pulsex.record_lost_lease(p_try pulsex.notification_queue, p_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.refuse_flawed_events(p_events jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) TO pulsex_app;
+
 REVOKE ALL ON FUNCTION pulsex.require_page(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.require_page(p_limit integer) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.require_self(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.require_unrestricted(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.retire_device(p_user_id uuid, p_device_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.retire_device(p_user_id uuid, p_device_id uuid, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.retry_delay(p_attempt integer, p_jitter double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.schedule_after(p_user_id uuid, p_edition text, p_date date, p_at timestamp with time zone, p_parked_date date, p_parked_attempts smallint) FROM PUBLIC;
 
@@ -6447,8 +8037,19 @@ REVOKE ALL ON FUNCTION pulsex.text_search_config(p_locale text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at timestamp with time zone) TO pulsex_app;
 
+REVOKE ALL ON FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.unsubscribe(p_token text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pulsex.unsubscribe(p_token text) TO pulsex_app;
+
 REVOKE ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.wake_workers(p_channel text, p_available_at timestamp with time zone) FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE ON TABLE audit.events TO pulsex_service;
 
@@ -6519,9 +8120,13 @@ GRANT SELECT ON TABLE ops.maintenance_tasks TO pulsex_worker;
 
 GRANT SELECT ON TABLE ops.partition_health TO pulsex_worker;
 
+GRANT SELECT ON TABLE ops.queue_health TO pulsex_worker;
+
 GRANT SELECT ON TABLE ops.health TO pulsex_worker;
 
 GRANT SELECT ON TABLE ops.schema_migrations TO pulsex_service;
+
+GRANT SELECT ON TABLE pulsex.briefing_engagement TO pulsex_analyst;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.briefing_feedback TO pulsex_service;
 GRANT SELECT,DELETE ON TABLE pulsex.briefing_feedback TO pulsex_app;
@@ -6553,16 +8158,23 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.engagement_daily TO pulsex_ser
 GRANT SELECT ON TABLE pulsex.engagement_daily TO pulsex_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.engagement_events TO pulsex_service;
-GRANT SELECT,INSERT ON TABLE pulsex.engagement_events TO pulsex_app;
+GRANT SELECT ON TABLE pulsex.engagement_events TO pulsex_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.engagement_marks TO pulsex_service;
+GRANT SELECT ON TABLE pulsex.engagement_marks TO pulsex_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notification_attempts TO pulsex_service;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notification_queue TO pulsex_service;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notification_channels TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notification_waits TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.notifications TO pulsex_service;
 GRANT SELECT ON TABLE pulsex.notifications TO pulsex_app;
 
 GRANT UPDATE(read_at) ON TABLE pulsex.notifications TO pulsex_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.promotional_kinds TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.push_token_owners TO pulsex_service;
 
@@ -6571,6 +8183,17 @@ GRANT SELECT ON TABLE pulsex.time_zones TO pulsex_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.topics TO pulsex_service;
 GRANT SELECT ON TABLE pulsex.topics TO pulsex_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.unsubscribe_tokens TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.unsubscriptions TO pulsex_service;
+GRANT SELECT,DELETE ON TABLE pulsex.unsubscriptions TO pulsex_app;
+
+GRANT INSERT(user_id) ON TABLE pulsex.unsubscriptions TO pulsex_app;
+
+GRANT INSERT(channel) ON TABLE pulsex.unsubscriptions TO pulsex_app;
+
+GRANT INSERT(kind) ON TABLE pulsex.unsubscriptions TO pulsex_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE pulsex.user_preferences TO pulsex_service;
 GRANT SELECT ON TABLE pulsex.user_preferences TO pulsex_app;

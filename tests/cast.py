@@ -24,6 +24,8 @@ ROWS = {
         VALUES (%(user_id)s, now(), uuidv7(), 'opened')""",
     "pulsex.engagement_daily": """INSERT INTO pulsex.engagement_daily (user_id, day, event_type, events)
         VALUES (%(user_id)s, current_date, 'item_clicked', 1)""",
+    "pulsex.engagement_marks": """INSERT INTO pulsex.engagement_marks (user_id, day)
+        VALUES (%(user_id)s, current_date)""",
     "pulsex.devices": """INSERT INTO pulsex.devices (user_id, platform, push_token)
         VALUES (%(user_id)s, 'web', 'push-' || %(user_id)s)""",
     "pulsex.push_token_owners": """INSERT INTO pulsex.push_token_owners (push_token_hash, user_id, device_id)
@@ -34,8 +36,16 @@ ROWS = {
     "pulsex.notification_queue": """INSERT INTO pulsex.notification_queue (user_id, notification_id, channel)
         SELECT user_id, notification_id, channel FROM pulsex.notifications WHERE user_id = %(user_id)s""",
     "pulsex.notification_attempts": """INSERT INTO pulsex.notification_attempts
-        (user_id, notification_id, attempt, started_at, outcome)
-        SELECT user_id, notification_id, 1, now(), 'failed' FROM pulsex.notifications WHERE user_id = %(user_id)s""",
+        (user_id, notification_id, attempt, lease_token, started_at, outcome)
+        SELECT user_id, notification_id, 1, gen_random_uuid(), now(), 'failed' FROM pulsex.notifications
+        WHERE user_id = %(user_id)s""",
+    "pulsex.notifications, read by nobody yet": """INSERT INTO pulsex.notifications
+        (user_id, channel, kind, state, sent_at) VALUES (%(user_id)s, 'in_app', 'welcome', 'sent', now())""",
+    "pulsex.unsubscriptions": """INSERT INTO pulsex.unsubscriptions (user_id, channel, kind)
+        VALUES (%(user_id)s, 'email', 'weekly_digest')""",
+    "pulsex.unsubscribe_tokens": """INSERT INTO pulsex.unsubscribe_tokens
+        (user_id, token_hash, channel, kind, expires_at)
+        VALUES (%(user_id)s, sha256('token'), 'email', 'weekly_digest', now() + interval '1 day')""",
     # Released long since: it keeps nothing.
     "gdpr.holds": """INSERT INTO gdpr.holds (user_id, category, reason, placed_at, released_at)
         VALUES (%(user_id)s, 'ratings', 'a claim', now() - interval '2 days', now() - interval '1 day')""",
@@ -106,6 +116,7 @@ def rehearse(url: str) -> dict[str, Person]:
         connection.execute(
             "INSERT INTO pulsex.topics (slug, label) VALUES ('science', 'Science'), ('cities', 'Cities')"
         )
+        connection.execute("INSERT INTO pulsex.promotional_kinds (kind) VALUES ('offer')")
         cast = {
             "alice": enter(connection, "alice@example.com", "Europe/Lisbon"),
             "bob": enter(connection, "bob@example.com", "America/New_York"),

@@ -42,10 +42,18 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
     IF gdpr.set_status(p_user_id, 'restricted', 'active') THEN
+        -- What fell due meanwhile was put off.
+        UPDATE pulsex.notification_queue AS q SET available_at = least(q.available_at, greatest(n.scheduled_for, now()))
+        FROM pulsex.notifications AS n
+        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id
+            AND q.lease_token IS NULL;
+        PERFORM pulsex.wake_workers(w.channel, now())
+        FROM (SELECT DISTINCT q.channel FROM pulsex.notification_queue AS q WHERE q.user_id = p_user_id) AS w;
         PERFORM audit.record('lift_restriction', p_user_id);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION gdpr.lift_restriction IS
-'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out. Tell the person before
+'Lets processing go on: the next briefing is scheduled, and what waits to be sent is handed out at its time, what a
+worker had claimed when the restriction began when that lease ends, once more. Tell the person before
 (GDPR Art. 18(3)). Again changes nothing. Errors: PT404 no such user.';

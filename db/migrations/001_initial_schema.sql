@@ -441,24 +441,30 @@ CREATE TABLE pulsex.engagement_events (
     item_id text,
     properties jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT engagement_events_pk PRIMARY KEY (user_id, occurred_at, event_id),
-    CONSTRAINT engagement_events_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
     CONSTRAINT engagement_events_event_type_check CHECK (
         event_type IN (
             'delivered', 'opened', 'section_viewed', 'item_clicked', 'item_saved', 'shared', 'dismissed', 'dwell'
         )
     ),
+    CONSTRAINT engagement_events_briefing_date_check CHECK (isfinite(briefing_date)),
     CONSTRAINT engagement_events_edition_check CHECK (edition IN ('morning', 'evening')),
     CONSTRAINT engagement_events_item_id_check CHECK (char_length(item_id) <= 200),
     CONSTRAINT engagement_events_properties_check
-    CHECK (jsonb_typeof(properties) = 'object' AND octet_length(properties::text) <= 4096)
+    CHECK (jsonb_typeof(properties) = 'object' AND octet_length(properties::text) <= 4096),
+    CONSTRAINT engagement_events_dwell_check CHECK (
+        event_type <> 'dwell'
+        OR jsonb_path_exists(properties, 'strict $.ms ? (@ >= 0 && @ <= 86400000)', '{}', TRUE) IS TRUE
+    )
 ) PARTITION BY RANGE (occurred_at);
 ALTER TABLE pulsex.engagement_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.engagement_events FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.engagement_events IS
-'What people did with their briefings. Append-only; a partition a month (UTC).';
+'What people did with their briefings. Append-only; a partition a month (UTC). No foreign key to pulsex.users, whose
+check of each row would be a quarter of the cost of a batch: the batch''s mark in pulsex.engagement_marks has one.';
 COMMENT ON COLUMN pulsex.engagement_events.event_id IS
 'Made by the client, so that sending a batch again changes nothing.';
-COMMENT ON COLUMN pulsex.engagement_events.properties IS 'A JSON object, at most 4 KiB; dwell carries {"ms": number}.';
+COMMENT ON COLUMN pulsex.engagement_events.properties IS
+'A JSON object, at most 4 KiB; dwell carries {"ms": number}, the time spent in milliseconds, a day at most.';
 
 CREATE TABLE pulsex.engagement_daily (
     user_id uuid NOT NULL,
@@ -474,6 +480,19 @@ ALTER TABLE pulsex.engagement_daily ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.engagement_daily FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.engagement_daily IS 'Events per person, day (UTC) and type; recomputed from engagement_events.';
 COMMENT ON COLUMN pulsex.engagement_daily.dwell_ms IS 'Time spent reading, in milliseconds.';
+
+CREATE TABLE pulsex.engagement_marks (
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    mark_id uuid NOT NULL DEFAULT uuidv7(),
+    CONSTRAINT engagement_marks_pk PRIMARY KEY (user_id, day, mark_id),
+    CONSTRAINT engagement_marks_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id)
+);
+ALTER TABLE pulsex.engagement_marks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.engagement_marks FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.engagement_marks IS
+'Days (UTC) of which a person sent events that their totals lack so far. A mark is committed with its events and only
+ever inserted, so that neither who sends nor who counts waits for the other, and no late event is missed.';
 
 -- Devices and notifications ------------------------------------------------------------------------------------------
 
@@ -519,6 +538,7 @@ CREATE TABLE pulsex.notifications (
     payload jsonb NOT NULL DEFAULT '{}',
     dedup_key text,
     state text NOT NULL DEFAULT 'pending',
+    reason text,
     scheduled_for timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
     sent_at timestamptz,
@@ -531,6 +551,13 @@ CREATE TABLE pulsex.notifications (
     CHECK (jsonb_typeof(payload) = 'object' AND octet_length(payload::text) <= 16384),
     CONSTRAINT notifications_dedup_key_check CHECK (char_length(dedup_key) BETWEEN 1 AND 200),
     CONSTRAINT notifications_state_check CHECK (state IN ('pending', 'sent', 'dead', 'cancelled')),
+    CONSTRAINT notifications_reason_check CHECK (
+        reason IN (
+            'channel_off', 'unsubscribed', 'no_consent', 'no_device', 'no_address', 'called_off', 'refused',
+            'out_of_attempts', 'quiet_hours', 'restricted'
+        )
+    ),
+    CONSTRAINT notifications_scheduled_for_check CHECK (isfinite(scheduled_for)),
     CONSTRAINT notifications_sent_at_check CHECK ((state = 'sent') = (sent_at IS NOT NULL))
 );
 ALTER TABLE pulsex.notifications ENABLE ROW LEVEL SECURITY;
@@ -543,6 +570,17 @@ COMMENT ON TABLE pulsex.notifications IS 'What a person was or will be told: the
 COMMENT ON COLUMN pulsex.notifications.kind IS 'What it is about, for example briefing_ready.';
 COMMENT ON COLUMN pulsex.notifications.dedup_key IS
 'The caller''s name for the occasion; unique per person while pending.';
+COMMENT ON COLUMN pulsex.notifications.reason IS
+'Why it wasn''t sent, or not when it was scheduled. Cancelled: channel_off, unsubscribed, no_consent, no_device,
+no_address, called_off. Dead: refused (by the provider, for good), out_of_attempts. Put off: quiet_hours, restricted.';
+
+CREATE TABLE pulsex.promotional_kinds (
+    kind text NOT NULL,
+    CONSTRAINT promotional_kinds_pk PRIMARY KEY (kind),
+    CONSTRAINT promotional_kinds_kind_check CHECK (kind ~ '^[a-z][a-z0-9_]{0,59}$')
+);
+COMMENT ON TABLE pulsex.promotional_kinds IS
+'The kinds of notification that advertise, and are sent only with consent. All others are part of the service.';
 
 CREATE TABLE pulsex.notification_queue (
     user_id uuid NOT NULL,
@@ -553,6 +591,7 @@ CREATE TABLE pulsex.notification_queue (
     attempts smallint NOT NULL DEFAULT 0,
     max_attempts smallint NOT NULL DEFAULT 8,
     leased_by text,
+    leased_at timestamptz,
     lease_until timestamptz,
     lease_token uuid,
     last_error text,
@@ -563,7 +602,8 @@ CREATE TABLE pulsex.notification_queue (
     CONSTRAINT notification_queue_priority_check CHECK (priority BETWEEN -100 AND 100),
     CONSTRAINT notification_queue_attempts_check CHECK (attempts BETWEEN 0 AND max_attempts),
     CONSTRAINT notification_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
-    CONSTRAINT notification_queue_lease_check CHECK (num_nulls(leased_by, lease_until, lease_token) IN (0, 3)),
+    CONSTRAINT notification_queue_lease_check
+    CHECK (num_nulls(leased_by, leased_at, lease_until, lease_token) IN (0, 4)),
     CONSTRAINT notification_queue_leased_by_check CHECK (char_length(leased_by) BETWEEN 1 AND 200),
     CONSTRAINT notification_queue_last_error_check CHECK (char_length(last_error) <= 2000)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
@@ -573,6 +613,8 @@ COMMENT ON TABLE pulsex.notification_queue IS
 'Only what is still to be delivered; the row goes when the delivery ends.';
 COMMENT ON COLUMN pulsex.notification_queue.priority IS 'Higher goes first, -100 to 100.';
 COMMENT ON COLUMN pulsex.notification_queue.available_at IS 'Not before this time.';
+COMMENT ON COLUMN pulsex.notification_queue.attempts IS 'Leases given so far, the present one included.';
+COMMENT ON COLUMN pulsex.notification_queue.leased_by IS 'The worker''s name for itself, for people to read.';
 COMMENT ON COLUMN pulsex.notification_queue.lease_token IS
 'Given to the worker that holds the lease; without it nothing can be settled.';
 
@@ -580,6 +622,7 @@ CREATE TABLE pulsex.notification_attempts (
     user_id uuid NOT NULL,
     notification_id uuid NOT NULL,
     attempt smallint NOT NULL,
+    lease_token uuid NOT NULL,
     started_at timestamptz NOT NULL,
     finished_at timestamptz NOT NULL DEFAULT now(),
     outcome text NOT NULL,
@@ -595,6 +638,72 @@ CREATE TABLE pulsex.notification_attempts (
 ALTER TABLE pulsex.notification_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.notification_attempts FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.notification_attempts IS 'How each try at delivering went.';
+COMMENT ON COLUMN pulsex.notification_attempts.lease_token IS
+'Whose try it was: a worker that doesn''t know whether it was heard may settle again, and changes nothing.';
+
+CREATE TABLE pulsex.unsubscriptions (
+    user_id uuid NOT NULL,
+    channel text NOT NULL,
+    kind text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT unsubscriptions_pk PRIMARY KEY (user_id, channel, kind),
+    CONSTRAINT unsubscriptions_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT unsubscriptions_channel_check CHECK (channel IN ('push', 'email', 'in_app')),
+    CONSTRAINT unsubscriptions_kind_check CHECK (kind ~ '^[a-z][a-z0-9_]{0,59}$')
+);
+ALTER TABLE pulsex.unsubscriptions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.unsubscriptions FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.unsubscriptions IS 'What a person doesn''t want to be told by which channel.';
+
+CREATE TABLE pulsex.unsubscribe_tokens (
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    channel text NOT NULL,
+    kind text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    CONSTRAINT unsubscribe_tokens_pk PRIMARY KEY (user_id, token_hash),
+    CONSTRAINT unsubscribe_tokens_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users (user_id),
+    CONSTRAINT unsubscribe_tokens_token_hash_check CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT unsubscribe_tokens_channel_check CHECK (channel IN ('push', 'email', 'in_app')),
+    CONSTRAINT unsubscribe_tokens_kind_check CHECK (kind ~ '^[a-z][a-z0-9_]{0,59}$'),
+    CONSTRAINT unsubscribe_tokens_expires_at_check CHECK (expires_at > created_at)
+);
+ALTER TABLE pulsex.unsubscribe_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pulsex.unsubscribe_tokens FORCE ROW LEVEL SECURITY;
+COMMENT ON TABLE pulsex.unsubscribe_tokens IS
+'The links by which a message can be unsubscribed from with one click and without signing in (RFC 8058).';
+COMMENT ON COLUMN pulsex.unsubscribe_tokens.token_hash IS 'SHA-256 of the token.';
+
+CREATE TABLE pulsex.notification_channels (
+    channel text NOT NULL,
+    per_minute integer,
+    burst integer NOT NULL DEFAULT 1,
+    free_at timestamptz NOT NULL DEFAULT '-infinity',
+    CONSTRAINT notification_channels_pk PRIMARY KEY (channel),
+    CONSTRAINT notification_channels_channel_check CHECK (channel IN ('push', 'email', 'in_app')),
+    CONSTRAINT notification_channels_per_minute_check CHECK (per_minute BETWEEN 1 AND 6000000),
+    CONSTRAINT notification_channels_burst_check CHECK (burst BETWEEN 1 AND 100000)
+);
+COMMENT ON TABLE pulsex.notification_channels IS
+'How fast each channel may be served. Belongs to no person; ops.limit_channel() changes it.';
+COMMENT ON COLUMN pulsex.notification_channels.per_minute IS 'Leases a minute; null: no limit.';
+COMMENT ON COLUMN pulsex.notification_channels.burst IS 'How many may be leased at once after a quiet time.';
+COMMENT ON COLUMN pulsex.notification_channels.free_at IS
+'When everything leased so far is paid for: the theoretical arrival time of the generic cell rate algorithm (ITU-T
+I.371, annex A).';
+
+CREATE TABLE pulsex.notification_waits (
+    channel text NOT NULL,
+    asleep_until timestamptz NOT NULL DEFAULT '-infinity',
+    CONSTRAINT notification_waits_pk PRIMARY KEY (channel),
+    CONSTRAINT notification_waits_channel_check CHECK (channel IN ('push', 'email', 'in_app'))
+);
+COMMENT ON TABLE pulsex.notification_waits IS
+'Which channels have a worker asleep that listens for pulsex_notifications. Belongs to no person.';
+COMMENT ON COLUMN pulsex.notification_waits.asleep_until IS
+'When it wakes by itself; who enqueues something for before then wakes it. -infinity: nobody sleeps.';
 
 -- Partitions and maintenance ----------------------------------------------------------------------------------------
 

@@ -28,21 +28,26 @@ CREATE INDEX briefing_schedule_parked_date_idx ON pulsex.briefing_schedule (park
 WHERE parked_date IS NOT NULL;
 COMMENT ON INDEX pulsex.briefing_schedule_parked_date_idx IS 'ops.parked_briefings: what was given up, newest first.';
 
-CREATE INDEX engagement_events_occurred_at_idx ON pulsex.engagement_events USING brin (occurred_at);
-COMMENT ON INDEX pulsex.engagement_events_occurred_at_idx IS
-'ops.roll_up_engagement: one day of everybody''s events, which arrive nearly in order of time.';
+CREATE INDEX engagement_daily_day_idx ON pulsex.engagement_daily USING brin (day);
+COMMENT ON INDEX pulsex.engagement_daily_day_idx IS 'ops.roll_up_engagement: the totals that a day has so far.';
 
 CREATE INDEX notifications_unread_idx ON pulsex.notifications (user_id, created_at DESC)
 WHERE read_at IS NULL AND state = 'sent';
 COMMENT ON INDEX pulsex.notifications_unread_idx IS 'pulsex.unread_notifications and the unread count: newest first.';
 
-CREATE INDEX notification_queue_claim_idx ON pulsex.notification_queue (channel, priority DESC, available_at)
-WHERE lease_until IS NULL;
+CREATE INDEX notifications_dead_idx ON pulsex.notifications (channel, created_at) WHERE state = 'dead';
+COMMENT ON INDEX pulsex.notifications_dead_idx IS 'ops.dead_notifications and ops.queue_health: the dead letters.';
+
+CREATE INDEX notification_queue_claim_idx
+ON pulsex.notification_queue (channel, priority, greatest(available_at, lease_until));
 COMMENT ON INDEX pulsex.notification_queue_claim_idx IS
-'pulsex.claim_notifications: of one channel, most urgent first.';
-CREATE INDEX notification_queue_lease_until_idx ON pulsex.notification_queue (lease_until)
-WHERE lease_until IS NOT NULL;
-COMMENT ON INDEX pulsex.notification_queue_lease_until_idx IS 'pulsex.claim_notifications: leases that have run out.';
+'pulsex.claim_notifications: of one channel and priority, the longest due first. What is leased lies where its lease
+ends, not in the way, and comes back by itself.';
+
+CREATE INDEX engagement_marks_day_idx ON pulsex.engagement_marks (day, user_id);
+COMMENT ON INDEX pulsex.engagement_marks_day_idx IS 'ops.roll_up_marked_engagement: the oldest days first.';
+CREATE INDEX unsubscribe_tokens_expires_at_idx ON pulsex.unsubscribe_tokens (expires_at);
+COMMENT ON INDEX pulsex.unsubscribe_tokens_expires_at_idx IS 'ops.purge_unsubscribe_tokens: what expired.';
 
 CREATE INDEX sessions_user_id_family_id_idx ON auth.sessions (user_id, family_id);
 COMMENT ON INDEX auth.sessions_user_id_family_id_idx IS 'auth.end_session and reuse detection: revoke a whole family.';
@@ -67,10 +72,12 @@ DROP INDEX pulsex.push_token_owners_user_id_device_id_idx;
 DROP INDEX auth.identities_user_id_idx;
 DROP INDEX auth.sessions_expires_at_idx;
 DROP INDEX auth.sessions_user_id_family_id_idx;
-DROP INDEX pulsex.notification_queue_lease_until_idx;
+DROP INDEX pulsex.unsubscribe_tokens_expires_at_idx;
+DROP INDEX pulsex.engagement_marks_day_idx;
 DROP INDEX pulsex.notification_queue_claim_idx;
+DROP INDEX pulsex.notifications_dead_idx;
 DROP INDEX pulsex.notifications_unread_idx;
-DROP INDEX pulsex.engagement_events_occurred_at_idx;
+DROP INDEX pulsex.engagement_daily_day_idx;
 DROP INDEX pulsex.briefing_schedule_parked_date_idx;
 DROP INDEX pulsex.briefing_schedule_due_at_idx;
 DROP INDEX pulsex.briefing_feedback_briefing_date_idx;

@@ -50,7 +50,7 @@ REVOKE CREATE ON SCHEMA auth FROM pulsex_service;
 -- Who may enter, and what they may do there ---------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA auth TO pulsex_auth, pulsex_app, pulsex_worker;
-GRANT USAGE ON SCHEMA pulsex TO pulsex_service, pulsex_app, pulsex_worker;
+GRANT USAGE ON SCHEMA pulsex TO pulsex_service, pulsex_app, pulsex_worker, pulsex_analyst;
 GRANT USAGE ON SCHEMA ops TO pulsex_service, pulsex_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth, pulsex TO pulsex_service;
 GRANT SELECT ON ops.partitioned_tables, ops.maintenance_tasks TO pulsex_service, pulsex_worker;
@@ -58,8 +58,8 @@ GRANT INSERT, UPDATE ON ops.maintenance_tasks TO pulsex_service;
 
 GRANT SELECT ON
 pulsex.time_zones, pulsex.topics, pulsex.users, pulsex.user_preferences, pulsex.user_topics, pulsex.briefing_schedule,
-pulsex.briefings, pulsex.briefing_feedback, pulsex.engagement_events, pulsex.engagement_daily, pulsex.devices,
-pulsex.notifications TO pulsex_app;
+pulsex.briefings, pulsex.briefing_feedback, pulsex.engagement_events, pulsex.engagement_daily,
+pulsex.engagement_marks, pulsex.devices, pulsex.notifications, pulsex.unsubscriptions TO pulsex_app;
 GRANT UPDATE (display_name, locale, time_zone) ON pulsex.users TO pulsex_app;
 GRANT UPDATE (
     delivery_time, evening_delivery_time, delivery_days, quiet_hours_start, quiet_hours_end, max_items, channels,
@@ -69,8 +69,8 @@ GRANT INSERT, DELETE, UPDATE (weight) ON pulsex.user_topics TO pulsex_app;
 GRANT UPDATE (read_at) ON pulsex.briefings TO pulsex_app;
 GRANT INSERT (user_id, briefing_date, edition, item_id, rating, comment), DELETE, UPDATE (rating, comment)
 ON pulsex.briefing_feedback TO pulsex_app;
-GRANT INSERT ON pulsex.engagement_events TO pulsex_app;
 GRANT UPDATE (read_at) ON pulsex.notifications TO pulsex_app;
+GRANT INSERT (user_id, channel, kind), DELETE ON pulsex.unsubscriptions TO pulsex_app;
 
 -- The routines that vouch for themselves see every row ----------------------------------------------------------------
 
@@ -144,15 +144,16 @@ COMMENT ON POLICY delete_own ON pulsex.briefing_feedback IS 'Taking a rating bac
 
 CREATE POLICY select_own ON pulsex.engagement_events FOR SELECT TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id()));
-COMMENT ON POLICY select_own ON pulsex.engagement_events IS 'What was recorded of oneself.';
-CREATE POLICY insert_own ON pulsex.engagement_events FOR INSERT TO pulsex_app
-WITH CHECK (user_id = (SELECT auth.current_user_id()));
-COMMENT ON POLICY insert_own ON pulsex.engagement_events IS
-'Recording one''s own events; they are never changed after.';
+COMMENT ON POLICY select_own ON pulsex.engagement_events IS
+'What was recorded of oneself, by pulsex.record_events() alone; never changed after.';
 
 CREATE POLICY select_own ON pulsex.engagement_daily FOR SELECT TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id()));
 COMMENT ON POLICY select_own ON pulsex.engagement_daily IS 'One''s own totals.';
+
+CREATE POLICY select_own ON pulsex.engagement_marks FOR SELECT TO pulsex_app
+USING (user_id = (SELECT auth.current_user_id()));
+COMMENT ON POLICY select_own ON pulsex.engagement_marks IS 'Which of one''s own totals lack events so far.';
 
 CREATE POLICY select_own ON pulsex.devices FOR SELECT TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id()));
@@ -164,6 +165,16 @@ COMMENT ON POLICY select_own ON pulsex.notifications IS 'One''s own inbox.';
 CREATE POLICY update_own ON pulsex.notifications FOR UPDATE TO pulsex_app
 USING (user_id = (SELECT auth.current_user_id())) WITH CHECK (user_id = (SELECT auth.current_user_id()));
 COMMENT ON POLICY update_own ON pulsex.notifications IS 'Marking one''s own notifications read.';
+
+CREATE POLICY select_own ON pulsex.unsubscriptions FOR SELECT TO pulsex_app
+USING (user_id = (SELECT auth.current_user_id()));
+COMMENT ON POLICY select_own ON pulsex.unsubscriptions IS 'What one has unsubscribed from.';
+CREATE POLICY insert_own ON pulsex.unsubscriptions FOR INSERT TO pulsex_app
+WITH CHECK (user_id = (SELECT auth.current_user_id()));
+COMMENT ON POLICY insert_own ON pulsex.unsubscriptions IS 'Unsubscribing, signed in.';
+CREATE POLICY delete_own ON pulsex.unsubscriptions FOR DELETE TO pulsex_app
+USING (user_id = (SELECT auth.current_user_id()));
+COMMENT ON POLICY delete_own ON pulsex.unsubscriptions IS 'Subscribing again.';
 
 -- migrate:down
 DO $$
@@ -184,5 +195,5 @@ DROP FUNCTION auth.current_user_id();
 REVOKE ALL ON ALL TABLES IN SCHEMA auth, pulsex FROM pulsex_service, pulsex_app;
 REVOKE ALL ON ops.partitioned_tables, ops.maintenance_tasks FROM pulsex_service, pulsex_worker;
 REVOKE USAGE ON SCHEMA ops FROM pulsex_service, pulsex_worker;
-REVOKE USAGE ON SCHEMA pulsex FROM pulsex_service, pulsex_app, pulsex_worker;
+REVOKE USAGE ON SCHEMA pulsex FROM pulsex_service, pulsex_app, pulsex_worker, pulsex_analyst;
 REVOKE USAGE ON SCHEMA auth FROM pulsex_service, pulsex_auth, pulsex_app, pulsex_worker;

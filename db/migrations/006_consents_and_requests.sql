@@ -223,7 +223,7 @@ DECLARE
     v_table text;
 BEGIN
     FOREACH v_table IN ARRAY '{
-        user_preferences,user_topics,briefings,engagement_events,engagement_daily,notifications,notification_queue,
+        user_preferences,user_topics,briefings,engagement_events,engagement_daily,engagement_marks,notifications,
         notification_attempts
     }'::text[] LOOP
         EXECUTE format(
@@ -239,6 +239,11 @@ CREATE TRIGGER briefing_schedule_refuse_restricted BEFORE INSERT OR UPDATE ON pu
 FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 CREATE TRIGGER briefing_feedback_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_feedback
 FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+-- To put a delivery off is not to hand it out, so a row of the queue may be changed as long as no worker has it.
+CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE ON pulsex.notification_queue
+FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+CREATE TRIGGER notification_queue_refuse_lease BEFORE UPDATE ON pulsex.notification_queue
+FOR EACH ROW WHEN (new.lease_token IS NOT NULL) EXECUTE FUNCTION gdpr.refuse_restricted();
 
 SET LOCAL ROLE pulsex_service;
 REVOKE EXECUTE ON FUNCTION gdpr.refuse_rewriting FROM pulsex_owner;

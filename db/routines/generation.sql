@@ -22,7 +22,6 @@ CREATE OR REPLACE FUNCTION pulsex.generation_context(p_user_id uuid, p_at timest
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_since date := (p_at - interval '60 days')::date;
     v_lately date := (p_at - interval '14 days')::date;
     v_topics jsonb;
     v_affinity jsonb;
@@ -38,21 +37,8 @@ BEGIN
         WHERE f.user_id = p_user_id
     ) AS followed;
 
-    SELECT jsonb_object_agg(rated.topic, rated.affinity) INTO v_affinity
-    FROM (
-        SELECT section ->> 'topic' AS topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity
-        FROM pulsex.briefing_feedback AS f
-        INNER JOIN pulsex.briefings AS b
-            ON b.user_id = f.user_id AND b.briefing_date = f.briefing_date AND b.edition = f.edition
-        CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
-        WHERE f.user_id = p_user_id AND b.user_id = p_user_id
-            AND f.briefing_date >= v_since AND b.briefing_date >= v_since
-            AND (
-                f.item_id = ''
-                OR (section -> 'items') @> jsonb_build_array(jsonb_build_object('id', f.item_id))
-            )
-        GROUP BY section ->> 'topic'
-    ) AS rated;
+    SELECT jsonb_object_agg(a.topic, a.affinity) INTO v_affinity
+    FROM pulsex.topic_affinity(p_user_id, p_at) AS a WHERE a.ratings > 0;
 
     SELECT jsonb_agg(DISTINCT item) INTO v_recent
     FROM pulsex.briefings AS b
@@ -73,6 +59,6 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.generation_context IS
 'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
-time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 (rated 1) to 1 (rated 5)} from the
-ratings of 60 days, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403 processing is
-restricted.';
+time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 to 1} of pulsex.topic_affinity() for
+the topics that were rated, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403
+processing is restricted.';

@@ -153,6 +153,20 @@ SELECT
 FROM ops.parked_briefings(1000) AS g
 UNION ALL
 SELECT
+    'notifications on time' AS name,
+    coalesce(max(q.oldest_due) < interval '15 minutes', TRUE) AS ok,
+    string_agg(format('%s: %s due, the oldest for %s', q.channel, q.due, q.oldest_due), '; ' ORDER BY q.channel)
+    FILTER (WHERE q.due > 0) AS detail
+FROM ops.queue_health AS q
+UNION ALL
+SELECT
+    'notifications dead' AS name,
+    sum(q.dead_lately) = 0 AS ok,
+    string_agg(format('%s: %s of a day', q.channel, q.dead_lately), '; ' ORDER BY q.channel)
+    FILTER (WHERE q.dead_lately > 0) AS detail
+FROM ops.queue_health AS q
+UNION ALL
+SELECT
     'requests overdue' AS name,
     r.overdue = 0 AS ok,
     format('%s of GDPR Art. 15 to 21, not answered in time', r.overdue) AS detail

@@ -41,18 +41,24 @@ auth.register_user, auth.find_user, auth.login_credential, auth.record_login, au
 auth.issue_one_time_token, auth.redeem_one_time_token, auth.reset_password TO pulsex_auth;
 GRANT EXECUTE ON FUNCTION
 auth.current_user_id, auth.use_session, auth.touch_session, auth.rotate_session, auth.end_session,
-auth.end_all_sessions, pulsex.search_briefings, pulsex.find_briefings TO pulsex_app;
+auth.end_all_sessions, pulsex.search_briefings, pulsex.find_briefings, pulsex.record_events, pulsex.register_device,
+pulsex.forget_device, pulsex.unsubscribe, pulsex.require_page, pulsex.day_starts_at TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
 pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered,
-ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance, ops.overdue_requests,
-gdpr.apply_retention, gdpr.warn_inactive, gdpr.erase_inactive TO pulsex_worker;
+ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.record_maintenance, pulsex.topic_affinity,
+ops.roll_up_engagement, ops.roll_up_marked_engagement, pulsex.enqueue_notification, pulsex.cancel_notification,
+pulsex.claim_notifications, pulsex.complete_notification, pulsex.fail_notification, pulsex.await_notifications,
+pulsex.retire_device, pulsex.issue_unsubscribe_token, ops.limit_channel, ops.count_queue, ops.dead_notifications,
+ops.revive_notification, ops.purge_unsubscribe_tokens,
+ops.overdue_requests, gdpr.apply_retention, gdpr.warn_inactive, gdpr.erase_inactive TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+pulsex.count_briefing_engagement, gdpr.count_engagement_by_day, gdpr.count_ratings_by_month,
+gdpr.count_followers_by_topic TO pulsex_analyst;
 GRANT EXECUTE ON FUNCTION
 gdpr.record_consent, gdpr.open_request, gdpr.visible_people, gdpr.consent_history TO pulsex_app, pulsex_privacy;
 GRANT EXECUTE ON FUNCTION
 gdpr.find_user, gdpr.extend_request, gdpr.complete_request, gdpr.list_open_requests, gdpr.restrict_user,
 gdpr.lift_restriction, gdpr.change_setting, gdpr.inactive_accounts, gdpr.count_user_data TO pulsex_privacy;
-GRANT EXECUTE ON FUNCTION
-gdpr.count_engagement_by_day, gdpr.count_ratings_by_month, gdpr.count_followers_by_topic TO pulsex_analyst;
 GRANT EXECUTE ON FUNCTION
 ops.delete_expired_feedback TO pulsex_owner, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
@@ -79,7 +85,8 @@ gdpr.relations_to_scrub, gdpr.record_scrub, gdpr.unclassified_columns TO pulsex_
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION
 pulsex.update_preferences, pulsex.follow_topics, pulsex.todays_briefing, pulsex.briefing_history,
-pulsex.mark_briefing_read, pulsex.record_feedback TO pulsex_app;
+pulsex.mark_briefing_read, pulsex.record_feedback, pulsex.engagement_summary, pulsex.unread_notifications,
+pulsex.mark_notifications_read TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
 ops.ensure_partitions, ops.partition_months TO pulsex_service, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
@@ -88,7 +95,8 @@ ops.partition_faults TO pulsex_worker;
 GRANT EXECUTE ON PROCEDURE
 ops.run_maintenance TO pulsex_worker;
 GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;
-GRANT SELECT ON ops.partition_health, ops.health TO pulsex_worker;
+GRANT SELECT ON ops.partition_health, ops.health, ops.queue_health TO pulsex_worker;
+GRANT SELECT ON pulsex.briefing_engagement TO pulsex_analyst;
 GRANT EXECUTE ON FUNCTION
 pulsex.is_briefing_content TO pulsex_service, pulsex_app;
 GRANT EXECUTE ON FUNCTION

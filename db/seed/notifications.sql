@@ -89,19 +89,22 @@ BEGIN
     WHERE waiting.applies;
 
     INSERT INTO pulsex.notifications (
-        user_id, notification_id, channel, kind, payload, dedup_key, state, scheduled_for, created_at, sent_at, read_at
+        user_id, notification_id, channel, kind, payload, dedup_key, state, reason, scheduled_for, created_at, sent_at,
+        read_at
     )
     SELECT
-        n.user_id, n.notification_id, n.channel, n.kind, n.payload, n.dedup_key, n.state, n.scheduled_for, n.created_at,
-        n.sent_at, n.read_at
+        n.user_id, n.notification_id, n.channel, n.kind, n.payload, n.dedup_key, n.state,
+        CASE n.state WHEN 'dead' THEN 'out_of_attempts' WHEN 'cancelled' THEN 'called_off' END,
+        n.scheduled_for, n.created_at, n.sent_at, n.read_at
     FROM seed_notification AS n;
 
     -- Failed attempts, a minute apart, up to the one that was sent or to the last that is allowed.
     INSERT INTO pulsex.notification_attempts (
-        user_id, notification_id, attempt, started_at, finished_at, outcome, error
+        user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome, error
     )
     SELECT
-        n.user_id, n.notification_id, attempt, started_at, started_at + interval '2 seconds',
+        n.user_id, n.notification_id, attempt, md5(n.notification_id || '/' || attempt)::uuid,
+        started_at, started_at + interval '2 seconds',
         CASE WHEN attempt <= n.failures THEN 'failed' ELSE 'sent' END,
         CASE WHEN attempt <= n.failures THEN '503 the provider is busy' END
     FROM seed_notification AS n
@@ -112,13 +115,15 @@ BEGIN
     ) AS trial;
 
     INSERT INTO pulsex.notification_queue (
-        user_id, notification_id, channel, available_at, attempts, leased_by, lease_until, lease_token, last_error
+        user_id, notification_id, channel, available_at, attempts, leased_by, leased_at, lease_until, lease_token,
+        last_error
     )
     SELECT
         n.user_id, n.notification_id, n.channel,
         CASE WHEN n.failures > 0 THEN run.at + interval '4 minutes' ELSE n.scheduled_for END,
         n.failures + n.leased::integer,
         CASE WHEN n.leased THEN 'seed-worker' END,
+        CASE WHEN n.leased THEN run.at END,
         CASE WHEN n.leased THEN run.at + interval '5 minutes' END,
         CASE WHEN n.leased THEN md5(n.notification_id || 'lease')::uuid END,
         CASE WHEN n.failures > 0 THEN '503 the provider is busy' END

@@ -50,7 +50,7 @@ def _others(service: Actor, published) -> None:
 
 def row(table: str, person) -> str:
     """Return the condition that finds the row to start from."""
-    return ROWS.get(table, f"user_id = '{person.user_id}'")
+    return ROWS.get(table, "user_id = '{user_id}'").format(user_id=person.user_id)
 
 
 def copying(table: str, change: Change, person) -> tuple[str, Jsonb]:
@@ -150,7 +150,8 @@ def test_a_notification_for_another_occasion_is_accepted(service, published, cha
 
 def test_the_occasion_may_come_again_once_the_first_is_settled(service, published):
     """When the first is no longer pending, its key is free."""
-    service.rows("UPDATE pulsex.notifications SET state = 'cancelled' WHERE user_id = %s", published.user_id)
+    cancel = "UPDATE pulsex.notifications SET state = 'cancelled' WHERE user_id = %s AND state = 'pending'"
+    service.rows(cancel, published.user_id)
     statement, value = copying("pulsex.notifications", {"notification_id": OTHER, "state": "pending"}, published)
     service.lives_ok(statement, value)
 

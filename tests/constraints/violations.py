@@ -17,9 +17,13 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 OTHER = "11111111-1111-1111-1111-111111111111"
 LONG_AGO = "2000-01-01T00:00:00Z"
 
-# Which row a change is laid over, where it isn't Alice's.
+# Which row a change is laid over, where it isn't Alice's only one.
 ROWS = {
+    "pulsex.notifications": "kind <> 'welcome' AND user_id = '{user_id}'",
     "ops.maintenance_tasks": "task = 'time zones'",
+    "pulsex.notification_channels": "channel = 'push'",
+    "pulsex.notification_waits": "channel = 'push'",
+    "pulsex.promotional_kinds": "true",
     "ops.partitioned_tables": "table_name = 'briefings'",
     "gdpr.data_map_tables": "table_name = 'users'",
     "gdpr.data_map": "column_name = 'locale'",
@@ -87,6 +91,7 @@ def phc(head: str = "$argon2id$v=19$m=65536,t=3,p=4", salt: int = 22, tag: int =
 
 CLASSIFIED = ("category", "label", "purpose", "lawful_basis", "recipients", "source")
 MANY_DAYS = [1, 2, 3, 4, 5, 6, 7, 1]
+LEASED: Change = {"leased_by": "w", "leased_at": LONG_AGO, "lease_until": LONG_AGO, "lease_token": NOBODY}
 
 CHECKS = {
     # Shared references
@@ -273,8 +278,25 @@ CHECKS = {
         each("event_type", "", "clicked", "Opened"),
         each(
             "event_type", "delivered", "opened", "section_viewed", "item_clicked", "item_saved", "shared",
-            "dismissed", "dwell",
+            "dismissed",
         ),
+    ),
+    "engagement_events_briefing_date_check": Check(
+        "pulsex.engagement_events",
+        each("briefing_date", "infinity", "-infinity"),
+        each("briefing_date", "2000-01-01", None),
+    ),
+    "engagement_events_dwell_check": Check(
+        "pulsex.engagement_events",
+        [
+            {"event_type": "dwell", "properties": {}},
+            *({"event_type": "dwell", "properties": {"ms": ms}} for ms in (None, "5", [5], -1, 86400000.5, 1e300)),
+        ],
+        [
+            {"event_type": "dwell", "properties": {"ms": 0}},
+            {"event_type": "dwell", "properties": {"ms": 86400000}},
+            {"event_type": "opened", "properties": {}},
+        ],
     ),
     "engagement_events_edition_check": Check(
         "pulsex.engagement_events",
@@ -327,6 +349,17 @@ CHECKS = {
         each("state", "", "Pending", "failed"),
         [*each("state", "dead", "cancelled", "pending"), {"state": "sent", "sent_at": LONG_AGO}],
     ),
+    "notifications_reason_check": Check(
+        "pulsex.notifications",
+        each("reason", "", "Quiet_hours", "because"),
+        each(
+            "reason", "channel_off", "unsubscribed", "no_consent", "no_device", "no_address", "called_off", "refused",
+            "out_of_attempts", "quiet_hours", "restricted", None,
+        ),
+    ),
+    "notifications_scheduled_for_check": Check(
+        "pulsex.notifications", each("scheduled_for", "infinity", "-infinity"), each("scheduled_for", LONG_AGO)
+    ),
     "notifications_sent_at_check": Check(
         "pulsex.notifications",
         [{"state": "sent"}, *({"state": state, "sent_at": LONG_AGO} for state in ("pending", "dead", "cancelled"))],
@@ -350,19 +383,17 @@ CHECKS = {
         "pulsex.notification_queue",
         [
             {"leased_by": "w"},
+            {"leased_at": LONG_AGO},
             {"lease_until": LONG_AGO},
             {"lease_token": NOBODY},
-            {"leased_by": "w", "lease_until": LONG_AGO},
-        ],
-        [
             {"leased_by": "w", "lease_until": LONG_AGO, "lease_token": NOBODY},
-            {"leased_by": None, "lease_until": None, "lease_token": None},
         ],
+        [LEASED, dict.fromkeys(LEASED)],
     ),
     "notification_queue_leased_by_check": Check(
         "pulsex.notification_queue",
-        [{"leased_by": name, "lease_until": LONG_AGO, "lease_token": NOBODY} for name in ("", "a" * 201)],
-        [{"leased_by": name, "lease_until": LONG_AGO, "lease_token": NOBODY} for name in ("a", "é" * 200)],
+        [{**LEASED, "leased_by": name} for name in ("", "a" * 201)],
+        [{**LEASED, "leased_by": name} for name in ("a", "é" * 200)],
     ),
     "notification_queue_last_error_check": Check(
         "pulsex.notification_queue", each("last_error", "a" * 2001), each("last_error", "é" * 2000, "", None)
@@ -382,6 +413,45 @@ CHECKS = {
     ),
     "notification_attempts_error_check": Check(
         "pulsex.notification_attempts", each("error", "a" * 2001), each("error", "é" * 2000, "", None)
+    ),
+    "promotional_kinds_kind_check": Check(
+        "pulsex.promotional_kinds", each("kind", "", "Offer", "1a", "a-b", "a" * 61), each("kind", "a", "a_1", "a" * 60)
+    ),
+    "unsubscriptions_channel_check": Check(
+        "pulsex.unsubscriptions", each("channel", "", "sms", "Push"), each("channel", "email", "in_app", "push")
+    ),
+    "unsubscriptions_kind_check": Check(
+        "pulsex.unsubscriptions", each("kind", "", "Ready", "1a", "a-b", "a" * 61), each("kind", "a", "a_1", "a" * 60)
+    ),
+    "unsubscribe_tokens_token_hash_check": Check(
+        "pulsex.unsubscribe_tokens",
+        each("token_hash", hashed(0), hashed(31), hashed(33)),
+        each("token_hash", hashed(32)),
+    ),
+    "unsubscribe_tokens_channel_check": Check(
+        "pulsex.unsubscribe_tokens", each("channel", "", "sms", "Push"), each("channel", "email", "in_app", "push")
+    ),
+    "unsubscribe_tokens_kind_check": Check(
+        "pulsex.unsubscribe_tokens",
+        each("kind", "", "Ready", "1a", "a-b", "a" * 61),
+        each("kind", "a", "a_1", "a" * 60),
+    ),
+    "unsubscribe_tokens_expires_at_check": Check(
+        "pulsex.unsubscribe_tokens",
+        [{"created_at": LONG_AGO, "expires_at": at} for at in (LONG_AGO, "1999-12-31T23:59:59.999999Z")],
+        [{"created_at": LONG_AGO, "expires_at": "2000-01-01T00:00:00.000001Z"}],
+    ),
+    "notification_channels_channel_check": Check(
+        "pulsex.notification_channels", each("channel", "", "sms", "Push"), each("channel", "push")
+    ),
+    "notification_channels_per_minute_check": Check(
+        "pulsex.notification_channels", each("per_minute", 0, -1, 6000001), each("per_minute", 1, 6000000, None)
+    ),
+    "notification_channels_burst_check": Check(
+        "pulsex.notification_channels", each("burst", 0, -1, 100001), each("burst", 1, 100000)
+    ),
+    "notification_waits_channel_check": Check(
+        "pulsex.notification_waits", each("channel", "", "sms", "Push"), each("channel", "push")
     ),
     # Partitions and maintenance
     "partitioned_tables_months_each_check": Check(
@@ -556,6 +626,13 @@ KEYS = {
     "notifications_pk": Key("pulsex.notifications", {"notification_id": NOBODY}, apart={"dedup_key": "apart"}),
     "notification_queue_pk": Key("pulsex.notification_queue", {"notification_id": OTHER}),
     "notification_attempts_pk": Key("pulsex.notification_attempts", {"attempt": 2}),
+    "engagement_marks_pk": Key("pulsex.engagement_marks", {"mark_id": NOBODY}),
+    "promotional_kinds_pk": Key("pulsex.promotional_kinds", {"kind": "other"}),
+    "unsubscriptions_pk": Key("pulsex.unsubscriptions", {"kind": "other"}),
+    "unsubscribe_tokens_pk": Key("pulsex.unsubscribe_tokens", {"token_hash": hashed(32)}),
+    # One row a channel, and by the CHECK on channel room for no other.
+    "notification_channels_pk": Key("pulsex.notification_channels", None),
+    "notification_waits_pk": Key("pulsex.notification_waits", None),
 }
 
 # Unique indexes that no constraint stands for; each has tests of its own.
@@ -581,7 +658,9 @@ REFERENCES = {
     "briefing_schedule_user_fk": Reference("pulsex.briefing_schedule", {"user_id": NOBODY}),
     "briefings_user_fk": Reference("pulsex.briefings", {"user_id": NOBODY}),
     "briefing_feedback_briefing_fk": Reference("pulsex.briefing_feedback", {"edition": "evening"}),
-    "engagement_events_user_fk": Reference("pulsex.engagement_events", {"user_id": NOBODY}),
+    "engagement_marks_user_fk": Reference("pulsex.engagement_marks", {"user_id": NOBODY}),
+    "unsubscriptions_user_fk": Reference("pulsex.unsubscriptions", {"user_id": NOBODY}),
+    "unsubscribe_tokens_user_fk": Reference("pulsex.unsubscribe_tokens", {"user_id": NOBODY}),
     "engagement_daily_user_fk": Reference("pulsex.engagement_daily", {"user_id": NOBODY}),
     "devices_user_fk": Reference("pulsex.devices", {"user_id": NOBODY}),
     "push_token_owners_device_fk": Reference(

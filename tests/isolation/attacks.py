@@ -45,7 +45,8 @@ ATTACKS = [
         """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
         VALUES ('{bob}', now(), uuidv7(), 'opened')""",
         "42501",
-        "ALTER POLICY insert_own ON pulsex.engagement_events WITH CHECK (true)",
+        """GRANT INSERT ON pulsex.engagement_events TO pulsex_app;
+        CREATE POLICY insert_own ON pulsex.engagement_events FOR INSERT TO pulsex_app WITH CHECK (true)""",
     ),
     Attack(
         "overwrite another person's rating by upsert",

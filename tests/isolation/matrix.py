@@ -56,19 +56,27 @@ ops.maintenance_tasks         ----- ----- -----    -----   S----  -----   ----- 
 ops.partition_health          ----- ----- -----    -----   S----  -----   -----   -----   S----
 ops.partitioned_tables        ----- ----- -----    -----   S----  -----   -----   S----   SIUDT
 ops.partitions                ----- ----- -----    -----   S----  -----   -----   S----   S----
+ops.queue_health              ----- ----- -----    -----   S----  -----   -----   -----   -----
 ops.schema_migrations         ----- ----- -----    -----   -----  -----   -----   S----   SIUDT
+pulsex.briefing_engagement    ----- ----- -----    -----   -----  -----   S----   -----   -----
 pulsex.briefing_feedback      SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefing_schedule      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.briefings              S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.devices                S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.engagement_daily       S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
-pulsex.engagement_events      SI--- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_events      S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.engagement_marks       S---- .---- .----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.notification_attempts  ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_channels  ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.notification_queue     ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.notification_waits     ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.notifications          S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.promotional_kinds      ----- ----- -----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.push_token_owners      ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.time_zones             S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
 pulsex.topics                 S---- S---- S----    -----   -----  -----   -----   SIUD-   SIUDT
+pulsex.unsubscribe_tokens     ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
+pulsex.unsubscriptions        SI-D- .--.- .--.-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.user_preferences       S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.user_topics            SIUD- .-..- .-..-    -----   -----  -----   -----   SIUD-   .-..T
 pulsex.users                  S-U-- .-.-- .-.--    -----   -----  -----   -----   SIUD-   .-..T
@@ -82,15 +90,13 @@ PARTITION = MATRIX.pop("(every partition)")
 EMPTY_PARTITION = {actor: cells.replace("S", ".").replace("D", ".") for actor, cells in PARTITION.items()}
 PARTITIONED = ("audit.events", "pulsex.briefings", "pulsex.engagement_events")
 
-# Views of ten people or more: the cast is too few to be seen in them. tests/gdpr/test_reports.py has enough.
-AGGREGATES = {"gdpr.engagement_by_day", "gdpr.followers_by_topic", "gdpr.ratings_by_month"}
-
 # Where a verb is granted for some columns only.
 COLUMNS = {
     ("pulsex_app", "pulsex.briefing_feedback", "INSERT"): "briefing_date comment edition item_id rating user_id",
     ("pulsex_app", "pulsex.briefing_feedback", "UPDATE"): "comment rating",
     ("pulsex_app", "pulsex.briefings", "UPDATE"): "read_at",
     ("pulsex_app", "pulsex.notifications", "UPDATE"): "read_at",
+    ("pulsex_app", "pulsex.unsubscriptions", "INSERT"): "channel kind user_id",
     ("pulsex_app", "pulsex.user_preferences", "UPDATE"): (
         "channels delivery_days delivery_time evening_delivery_time max_items"
         " quiet_hours_end quiet_hours_start settings"
@@ -107,17 +113,23 @@ CALLERS = {
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
         auth.use_session gdpr.consent_history gdpr.export_user_data gdpr.export_user_data_rows gdpr.open_request
-        gdpr.record_consent gdpr.visible_people pulsex.briefing_history pulsex.find_briefings pulsex.follow_topics pulsex.is_briefing_content
-        pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
-        pulsex.update_preferences""",
+        gdpr.record_consent gdpr.visible_people pulsex.briefing_history pulsex.day_starts_at pulsex.engagement_summary pulsex.find_briefings
+        pulsex.follow_topics pulsex.forget_device pulsex.is_briefing_content pulsex.mark_briefing_read
+        pulsex.mark_notifications_read pulsex.record_events pulsex.record_feedback pulsex.register_device
+        pulsex.require_page pulsex.search_briefings pulsex.todays_briefing pulsex.unread_notifications
+        pulsex.unsubscribe pulsex.update_preferences""",
     "pulsex_worker": """
-        audit.oldest_unsealed audit.seal audit.verify
-        auth.purge_expired gdpr.apply_retention gdpr.erase_inactive gdpr.resume_erasures gdpr.warn_inactive
-        ops.overdue_requests ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        audit.oldest_unsealed audit.seal audit.verify gdpr.apply_retention gdpr.erase_inactive gdpr.resume_erasures
+        gdpr.warn_inactive ops.overdue_requests
+        auth.purge_expired ops.count_queue ops.dead_notifications ops.delete_expired_feedback
+        ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
-        ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
-        pulsex.generation_context
-        pulsex.mark_briefing_delivered pulsex.publish_briefing""",
+        ops.limit_channel ops.parked_briefings ops.purge_unsubscribe_tokens ops.record_maintenance
+        ops.refresh_time_zones ops.revive_notification ops.roll_up_engagement ops.roll_up_marked_engagement
+        ops.run_maintenance pulsex.await_notifications pulsex.cancel_notification pulsex.claim_notifications
+        pulsex.complete_notification pulsex.due_briefings pulsex.enqueue_notification pulsex.fail_notification
+        pulsex.generation_context pulsex.issue_unsubscribe_token pulsex.mark_briefing_delivered
+        pulsex.publish_briefing pulsex.retire_device pulsex.topic_affinity""",
     "pulsex_privacy": """
         audit.seal audit.trail audit.verify
         gdpr.erase_user gdpr.export_erasure_ledger gdpr.export_user_data gdpr.export_user_data_rows
@@ -127,7 +139,8 @@ CALLERS = {
         gdpr.find_user gdpr.inactive_accounts gdpr.lift_restriction gdpr.list_open_requests gdpr.open_request
         gdpr.record_consent gdpr.restrict_user gdpr.visible_people""",
     "pulsex_analyst": """
-        gdpr.count_engagement_by_day gdpr.count_followers_by_topic gdpr.count_ratings_by_month""",
+        gdpr.count_engagement_by_day gdpr.count_followers_by_topic gdpr.count_ratings_by_month
+        pulsex.count_briefing_engagement""",
     "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
     "pulsex_owner": """
         audit.record_change audit.refuse_change audit.release_month

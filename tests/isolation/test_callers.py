@@ -28,12 +28,29 @@ SOMEBODY_ELSES = {
     "gdpr.export_user_data_rows": ("SELECT gdpr.export_user_data_rows(%s)", "PT403"),
     "auth.end_all_sessions": ("SELECT auth.end_all_sessions(%s)", "PT403"),
     "pulsex.briefing_history": ("SELECT pulsex.briefing_history(%s)", EMPTY),
+    "pulsex.engagement_summary": (
+        "SELECT pulsex.engagement_summary(%s, current_date - 1, current_date + 1)",
+        EMPTY,
+    ),
     "pulsex.find_briefings": ("SELECT pulsex.find_briefings(%s, '{}')", "PT403"),
     "pulsex.search_briefings": ("SELECT pulsex.search_briefings(%s, 'comet')", "PT403"),
     "pulsex.mark_briefing_read": (
         "SELECT pulsex.mark_briefing_read(%s, (SELECT max(briefing_date) FROM pulsex.briefings))",
         "PT404",
     ),
+    "pulsex.forget_device": (
+        "SELECT pulsex.forget_device(%s, (SELECT device_id FROM pulsex.devices))",
+        "PT403",
+    ),
+    "pulsex.mark_notifications_read": (
+        """SELECT marked FROM pulsex.mark_notifications_read(
+            %s, array(SELECT notification_id FROM pulsex.unread_notifications(auth.current_user_id()))
+        ) AS marked WHERE marked > 0""",
+        EMPTY,
+    ),
+    "pulsex.record_events": ("SELECT pulsex.record_events(%s, '[]')", "PT403"),
+    "pulsex.register_device": ("SELECT pulsex.register_device(%s, 'web', 'another token')", "PT403"),
+    "pulsex.unread_notifications": ("SELECT pulsex.unread_notifications(%s)", EMPTY),
     "pulsex.follow_topics": ("SELECT pulsex.follow_topics(%s, '{cities}')", "42501"),
     "pulsex.record_feedback": (
         "SELECT pulsex.record_feedback(%s, (SELECT max(briefing_date) FROM pulsex.briefings), 1::smallint)",

@@ -126,9 +126,11 @@ def test_another_roles_large_object_is_closed(alice, dba):
     assert have == (False,)
 
 
-def test_nothing_here_notifies(dba):
-    """Whoever listens hears nobody: no routine sends a notification."""
-    dba.is_empty("""
-        SELECT 1 FROM pg_proc WHERE pronamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'gdpr')
-            AND prosrc ~* 'notify'
-    """)
+def test_one_routine_notifies_and_says_no_more_than_a_channel(dba):
+    """Whoever listens learns that something waits, by which channel, and nothing of for whom."""
+    dba.results_eq(
+        r"""SELECT oid::regproc::text, prosrc ~ 'pg_notify\(''pulsex_notifications'', p_channel\)' FROM pg_proc
+        WHERE pronamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
+            AND prosrc ~* 'notify\M'""",
+        [("pulsex.wake_workers", True)],
+    )

@@ -28,8 +28,8 @@ WAITS = """SELECT a.usename, l.mode, l.relation::regclass::text,
 TABLES = ("briefings", "engagement_events")
 MONTHS_AGO = 30  # of the first old partition that is made again and again
 MARK_READ = "UPDATE pulsex.briefings SET read_at = now() WHERE user_id = %s AND briefing_date = %s"
-RECORD_EVENT = """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
-    VALUES (%s, now(), uuidv7(), 'opened')"""
+RECORD_EVENT = """SELECT pulsex.record_events(%s, jsonb_build_array(jsonb_build_object(
+        'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))"""
 OLD_ROWS = """
 INSERT INTO pulsex.briefings (user_id, briefing_date, title, content, search)
 SELECT u.user_id, day, 'Old news', '{"sections": []}', '' FROM pulsex.users AS u, generate_series(

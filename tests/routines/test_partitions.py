@@ -187,8 +187,8 @@ TRAFFIC = {
     "marking read": ("alice", "UPDATE pulsex.briefings SET read_at = now() WHERE user_id = %s"),
     "recording an event": (
         "alice",
-        """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
-        VALUES (%s, now(), uuidv7(), 'opened')""",
+        """SELECT pulsex.record_events(%s, jsonb_build_array(jsonb_build_object(
+            'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))""",
     ),
     "publishing": ("worker 2", f"SELECT pulsex.publish_briefing(%s, current_date, '{CONTENT}')"),
     "rating": ("alice", "UPDATE pulsex.briefing_feedback SET rating = 5 WHERE user_id = %s"),

@@ -108,7 +108,8 @@ RULES = [
                 AND r.rolname NOT IN ('pulsex_owner', 'pulsex_service') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
                 AND (n.nspname, r.rolname) NOT IN (
                     ('auth', 'pulsex_auth'), ('auth', 'pulsex_app'), ('auth', 'pulsex_worker'),
-                    ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('ops', 'pulsex_worker'),
+                    ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('pulsex', 'pulsex_analyst'),
+                    ('ops', 'pulsex_worker'),
                     ('gdpr', 'pulsex_privacy'), ('gdpr', 'pulsex_app'), ('gdpr', 'pulsex_worker'),
                     ('gdpr', 'pulsex_analyst'),
                     ('audit', 'pulsex_worker'), ('audit', 'pulsex_privacy')

@@ -16,7 +16,8 @@ RULES = [
         "row level security is enabled and forced on every table that isn't a shared reference",
         f"""SELECT name FROM ({TABLES}) AS t WHERE NOT (relrowsecurity AND relforcerowsecurity)
             AND (owned_by_a_person OR name NOT IN (
-                'pulsex.time_zones', 'pulsex.topics', 'ops.partitioned_tables', 'ops.maintenance_tasks',
+                'pulsex.time_zones', 'pulsex.topics', 'pulsex.promotional_kinds', 'pulsex.notification_channels',
+                'pulsex.notification_waits', 'ops.partitioned_tables', 'ops.maintenance_tasks',
                 'gdpr.data_map_tables', 'gdpr.data_map', 'gdpr.settings', 'gdpr.consent_purposes'
             ))""",
         {

@@ -1,0 +1,189 @@
+-- How a lease on a notification ends: sent, failed and tried again, failed for good, or lost.
+--
+-- A lease has a token, and whoever settles must show it, so that a worker whose row went to another can't. The row goes
+-- when the delivery ends; what it was and how it went stays in pulsex.notifications and pulsex.notification_attempts.
+
+SET LOCAL ROLE pulsex_service;
+
+-- Steps ---------------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION pulsex.record_attempt(
+    p_try pulsex.notification_queue,
+    p_outcome text,
+    p_error text,
+    p_at timestamptz
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    INSERT INTO pulsex.notification_attempts (
+        user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome, error
+    )
+    VALUES (
+        p_try.user_id, p_try.notification_id, p_try.attempts, p_try.lease_token, p_try.leased_at,
+        greatest(p_at, p_try.leased_at), p_outcome, left(p_error, 2000)
+    );
+END
+$$;
+COMMENT ON FUNCTION pulsex.record_attempt IS
+'Writes down how the try ended that a leased row of the queue stands for. p_error is cut at 2000 characters.';
+
+CREATE OR REPLACE FUNCTION pulsex.record_lost_lease(p_try pulsex.notification_queue, p_at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_try.lease_token IS NOT NULL THEN
+        PERFORM pulsex.record_attempt(p_try, 'lease_expired', NULL, p_at);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.record_lost_lease IS
+'Writes down that a worker didn''t come back, if the row of the queue was leased at all.';
+
+CREATE OR REPLACE FUNCTION pulsex.end_notification(
+    p_user_id uuid,
+    p_notification_id uuid,
+    p_state text,
+    p_reason text,
+    p_at timestamptz
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    DELETE FROM pulsex.notification_queue AS q
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
+    UPDATE pulsex.notifications AS n
+    SET state = p_state, reason = coalesce(p_reason, n.reason), sent_at = CASE p_state WHEN 'sent' THEN p_at END
+    WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id;
+END
+$$;
+COMMENT ON FUNCTION pulsex.end_notification IS
+'Settles a notification for good: it leaves the queue, with its state and, where there is one, the reason. The caller
+has locked its row in the queue.';
+
+CREATE OR REPLACE FUNCTION pulsex.retry_delay(p_attempt integer, p_jitter double precision DEFAULT random())
+RETURNS interval
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN make_interval(secs => (0.5 + p_jitter / 2) * least(30 * 2 ^ (p_attempt - 1)::double precision, 3600));
+COMMENT ON FUNCTION pulsex.retry_delay IS
+'How long to wait after a failed attempt: 30 s after the first, doubling with each, at most an hour, of which at least
+half and the rest by p_jitter (0 to 1), so that what failed together isn''t tried together: "equal jitter" in
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.';
+
+CREATE OR REPLACE FUNCTION pulsex.put_off(
+    p_row pulsex.notification_queue, p_until timestamptz, p_reason text
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    UPDATE pulsex.notification_queue AS q
+    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL
+    WHERE q.user_id = p_row.user_id AND q.notification_id = p_row.notification_id;
+    IF p_reason IS NOT NULL THEN
+        UPDATE pulsex.notifications AS n SET reason = p_reason
+        WHERE n.user_id = p_row.user_id AND n.notification_id = p_row.notification_id;
+    END IF;
+    PERFORM pulsex.wake_workers(p_row.channel, p_until);
+END
+$$;
+COMMENT ON FUNCTION pulsex.put_off IS
+'Frees a row of the queue, not to be claimed before p_until; p_reason, where there is one, says why.';
+
+-- For the worker ------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION pulsex.leased_notification(
+    p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_outcome text
+) RETURNS pulsex.notification_queue
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    v_row pulsex.notification_queue;
+BEGIN
+    PERFORM pulsex.require_unrestricted(p_user_id);
+    SELECT * INTO v_row FROM pulsex.notification_queue AS q
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id AND q.lease_token = p_lease_token
+    FOR UPDATE;
+    IF FOUND OR EXISTS (
+        SELECT FROM pulsex.notification_attempts AS a
+        WHERE a.user_id = p_user_id AND a.notification_id = p_notification_id
+            AND a.lease_token = p_lease_token AND a.outcome = p_outcome
+    ) THEN
+        RETURN v_row;
+    ELSIF EXISTS (
+        SELECT FROM pulsex.notifications AS n WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id
+    ) THEN
+        RAISE EXCEPTION 'the lease was lost' USING ERRCODE = 'PT409';
+    END IF;
+    RAISE EXCEPTION 'no such notification' USING ERRCODE = 'PT404';
+END
+$$;
+COMMENT ON FUNCTION pulsex.leased_notification IS
+'The row of the queue that a lease is of, locked; null when the lease was settled with p_outcome before, so that
+settling again changes nothing. A lease that has run out is good until the row goes to somebody else: what was sent was
+sent.
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost, or settled otherwise.';
+
+CREATE OR REPLACE FUNCTION pulsex.complete_notification(
+    p_user_id uuid,
+    p_notification_id uuid,
+    p_lease_token uuid,
+    p_at timestamptz DEFAULT now()
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_row pulsex.notification_queue := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'sent');
+BEGIN
+    IF v_row.user_id IS NOT NULL THEN
+        PERFORM pulsex.record_attempt(v_row, 'sent', NULL, p_at);
+        PERFORM pulsex.end_notification(p_user_id, p_notification_id, 'sent', NULL, p_at);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.complete_notification IS
+'A worker says that it sent what it had leased; saying it again changes nothing. Errors: PT404 no such notification;
+PT409 the lease was lost to another worker, or the notification called off: only who holds it can settle it.';
+
+CREATE OR REPLACE FUNCTION pulsex.fail_notification(
+    p_user_id uuid,
+    p_notification_id uuid,
+    p_lease_token uuid,
+    p_error text,
+    p_permanent boolean DEFAULT FALSE,
+    p_retry_after interval DEFAULT NULL,
+    p_at timestamptz DEFAULT now()
+) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    v_row pulsex.notification_queue
+        := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'failed');
+    v_next_at timestamptz;
+BEGIN
+    IF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
+        RAISE EXCEPTION 'a retry is at most 7 days away' USING ERRCODE = 'PT422';
+    ELSIF v_row.user_id IS NULL THEN
+        RETURN (
+            SELECT q.available_at FROM pulsex.notification_queue AS q
+            WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id
+        );
+    END IF;
+    PERFORM pulsex.record_attempt(v_row, 'failed', p_error, p_at);
+    IF p_permanent OR v_row.attempts >= v_row.max_attempts THEN
+        PERFORM pulsex.end_notification(
+            p_user_id, p_notification_id, 'dead', CASE WHEN p_permanent THEN 'refused' ELSE 'out_of_attempts' END, p_at
+        );
+        RETURN NULL;
+    END IF;
+    v_next_at := p_at + greatest(pulsex.retry_delay(v_row.attempts), p_retry_after);
+    UPDATE pulsex.notification_queue AS q SET last_error = left(p_error, 2000)
+    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
+    PERFORM pulsex.put_off(v_row, v_next_at, NULL);
+    RETURN v_next_at;
+END
+$$;
+COMMENT ON FUNCTION pulsex.fail_notification IS
+'A worker says that it couldn''t send what it had leased, and why; saying it again changes nothing. Returns when it is
+tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
+over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of bounds.';
