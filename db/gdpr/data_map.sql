@@ -251,7 +251,7 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('pulsex', 'notifications', 'created_at', 'made at', FALSE, NULL),
     ('pulsex', 'notifications', 'sent_at', 'sent at', FALSE, NULL),
     ('pulsex', 'notifications', 'read_at', 'read at', FALSE, NULL),
-    ('pulsex', 'notifications', 'reason', 'why it was not sent, or later', FALSE, NULL),
+    ('pulsex', 'notifications', 'reason', 'reason', FALSE, NULL),
     ('pulsex', 'unsubscriptions', 'channel', 'not by', FALSE, NULL),
     ('pulsex', 'unsubscriptions', 'kind', 'not about', FALSE, NULL),
     ('pulsex', 'unsubscriptions', 'created_at', 'since', FALSE, NULL),

@@ -47,6 +47,41 @@ def test_a_withdrawal_holds_for_the_next_statement_of_anybody(alice, database):
         assert other.connection.execute(HAS, [alice.user_id, "analytics"]).fetchone() == (False,)
 
 
+EVENTS = """SELECT pulsex.record_events(%s, jsonb_build_array(jsonb_build_object(
+    'event_id', gen_random_uuid(), 'event_type', 'opened', 'occurred_at', now())))"""
+TELL = "SELECT pulsex.enqueue_notification(%s, 'in_app', %s)"
+STATE = "SELECT state, reason FROM pulsex.notifications WHERE notification_id = %s"
+CLAIMED = "SELECT notification_id FROM pulsex.claim_notifications('w', 100, p_channel => 'in_app')"
+
+
+def test_reading_is_recorded_while_consent_holds_and_no_longer(alice):
+    """Withdrawn, the next batch raises PT403 and nothing is recorded; given again, it is."""
+    count = "SELECT count(*) FROM pulsex.engagement_events"
+    before = alice.value(count)
+    alice.rows(ANSWER, alice.user_id, "analytics", False)
+    alice.throws_ok(EVENTS, "PT403", alice.user_id)
+    alice.results_eq(count, [(before,)])
+    alice.rows(ANSWER, alice.user_id, "analytics", True)
+    alice.lives_ok(EVENTS, alice.user_id)
+
+
+def test_advertising_without_consent_is_stored_as_cancelled(dba, published):
+    """What promotes is cancelled with the reason; what belongs to the service waits to be sent."""
+    dba.rows(ANSWER, published.user_id, "marketing", False)
+    offer, alert = (dba.value(TELL, published.user_id, kind) for kind in ("offer", "topic_alert"))
+    dba.results_eq(STATE, [("cancelled", "no_consent")], offer)
+    dba.results_eq(STATE, [("pending", None)], alert)
+
+
+def test_a_withdrawal_reaches_what_is_queued(dba, published):
+    """Enqueued with consent, it isn't handed out once that is withdrawn; the service's own is."""
+    offer, alert = (dba.value(TELL, published.user_id, kind) for kind in ("offer", "topic_alert"))
+    dba.results_eq(STATE, [("pending", None)], offer)
+    dba.rows(ANSWER, published.user_id, "marketing", False)
+    dba.results_eq(CLAIMED, [(alert,)])
+    dba.results_eq(STATE, [("cancelled", "no_consent")], offer)
+
+
 def test_the_history_keeps_every_answer(alice):
     """What was said stays, in its order, with the text that was read and who recorded it."""
     alice.rows("SELECT gdpr.record_consent(%s, 'marketing', false, '2027-01')", alice.user_id)
