@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import harness, rls
+from bench import audit, harness, rls
 
-PARTS: dict[str, Callable[[], bool]] = {"harness": harness.run, "rls": rls.run}
+PARTS: dict[str, Callable[[], bool]] = {"audit": audit.run, "harness": harness.run, "rls": rls.run}
 
 
 def main() -> int:
