@@ -25,14 +25,15 @@ PERSON = """
 WITH person AS (INSERT INTO pulsex.users (display_name) VALUES ('Somebody') RETURNING user_id),
 preferences AS (INSERT INTO pulsex.user_preferences (user_id) SELECT user_id FROM person)
 INSERT INTO pulsex.briefings (user_id, briefing_date, title, content, search)
-SELECT user_id, current_date, 'Briefing', '{"sections": []}', '' FROM person RETURNING user_id::text, briefing_date::text
+SELECT user_id, current_date, 'Briefing', '{"sections": []}', '' FROM person
+RETURNING user_id::text, briefing_date::text
 """
 # A log as the triggers write it, made in one statement: what is measured is sealing and verifying.
 LOG = """
 WITH event AS MATERIALIZED (
     SELECT u.user_id, clock_timestamp() AS occurred_at, uuidv7() AS event_id, uuid_send(gen_random_uuid()) AS salt,
-        jsonb_build_object('user_id', u.user_id, 'by', 'self', 'key', '{}'::jsonb, 'old', jsonb_build_object('max_items', n),
-            'new', jsonb_build_object('max_items', n + 1)) AS payload
+        jsonb_build_object('user_id', u.user_id, 'by', 'self', 'key', '{}'::jsonb,
+            'old', jsonb_build_object('max_items', n), 'new', jsonb_build_object('max_items', n + 1)) AS payload
     FROM generate_series(1, %(events)s / %(people)s) AS n,
         (SELECT user_id FROM pulsex.users ORDER BY user_id LIMIT %(people)s) AS u
 ), written AS (

@@ -183,7 +183,8 @@ def _waits(dba, end: float) -> set[str]:
             role
             for (role,) in dba.rows(
                 """SELECT usename::text FROM pg_locks INNER JOIN pg_stat_activity USING (pid)
-                WHERE NOT granted AND locktype IN ('relation', 'tuple', 'transactionid') AND usename <> 'pulsex_worker'"""
+                WHERE NOT granted AND locktype IN ('relation', 'tuple', 'transactionid')
+                    AND usename <> 'pulsex_worker'"""
             )
         }
     return seen

@@ -31,7 +31,8 @@ TAMPERING = {
         UPDATE audit.seal_contents SET event_ids = event_ids[2:] WHERE seal_id = %(seal)s""", [CONTENTS],
     ),
     "an event of the end deleted": (
-        "DELETE FROM audit.events WHERE event_id = %(later)s", [("event_missing", "next", "later"), ("contents_changed", "next", None)],
+        "DELETE FROM audit.events WHERE event_id = %(later)s",
+        [("event_missing", "next", "later"), ("contents_changed", "next", None)],
     ),
     "two events reordered": (
         """UPDATE audit.events AS e SET occurred_at = o.occurred_at FROM audit.events AS o
@@ -45,7 +46,8 @@ TAMPERING = {
     "an event put in and listed": (
         f"""WITH new AS (INSERT INTO audit.events SELECT user_id, occurred_at, %(new)s, role_name, table_name, action,
         payload, salt, commitment FROM audit.events {FIRST})
-        UPDATE audit.seal_contents SET event_ids = array_append(event_ids, %(new)s) WHERE seal_id = %(seal)s""", [CONTENTS],
+        UPDATE audit.seal_contents SET event_ids = array_append(event_ids, %(new)s) WHERE seal_id = %(seal)s""",
+        [CONTENTS],
     ),
     "a payload taken out as if its person were erased": (
         f"""UPDATE audit.events SET payload = NULL, salt = NULL, user_id = '00000000-0000-0000-0000-000000000000'

@@ -85,7 +85,8 @@ CALLERS = {
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
-        audit.oldest_unsealed audit.seal audit.verify auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
+        audit.oldest_unsealed audit.seal audit.verify
+        auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
         ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
         pulsex.generation_context
