@@ -64,8 +64,8 @@ $$;
 
 ALTER FUNCTION audit.erasure_mark(p_user_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION audit.erasure_mark(p_user_id uuid) IS 'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start of
-this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
+COMMENT ON FUNCTION audit.erasure_mark(p_user_id uuid) IS 'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start
+of this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
 service can work out what to set it to.';
 
 CREATE FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) RETURNS bytea
@@ -120,10 +120,10 @@ $$;
 
 ALTER FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the data
-of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else may call
-it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60 lower-case
-letters and underscores.';
+COMMENT ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the
+data of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else
+may call it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60
+lower-case letters and underscores.';
 
 CREATE FUNCTION audit.record_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -149,8 +149,10 @@ BEGIN
         ELSIF v_column = ANY (v_same) THEN
             CONTINUE;
         ELSIF v_argument LIKE '#%' THEN
-            v_old := v_old || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
-            v_new := v_new || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
+            v_old := v_old
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
+            v_new := v_new
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
         ELSE
             v_withheld := v_withheld || v_column;
         END IF;
@@ -179,10 +181,11 @@ $$;
 ALTER FUNCTION audit.record_change() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION audit.record_change() IS 'Trigger, after a row is inserted, updated or deleted: writes the event. Its arguments are the table as schema.table,
-then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column for
-what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is recorded
-with the whole row, so that every later state follows from the log; a delete with what was there; an update with its key
-and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event has a time.';
+then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column
+for what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is
+recorded with the whole row, so that every later state follows from the log; a delete with what was there; an update
+with its key and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event
+has a time.';
 
 CREATE FUNCTION audit.refuse_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -491,7 +494,8 @@ BEGIN
     ORDER BY month;
 
     RETURN QUERY
-    SELECT 'unguarded', NULL::bigint, NULL::uuid, format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
+    SELECT 'unguarded', NULL::bigint, NULL::uuid,
+        format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
     FROM (
         SELECT 'audit.events'::regclass::oid, 'TRUNCATE', 32
         UNION ALL SELECT 'audit.seals'::regclass, v.verbs, v.bits
@@ -517,19 +521,20 @@ ALTER FUNCTION audit.verify(p_expected_digest bytea) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION audit.verify(p_expected_digest bytea) IS 'What is wrong with the audit log and where: no row when all is well. p_expected_digest: the last one that audit.seal()
 gave, kept outside of this server; the chain may have grown since, but it has to be in it. finding is
-rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an older
-state of itself or made anew;
+rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an
+older state of itself or made anew;
 seal_missing, seal_changed: seal_id is the first, which was deleted, or doesn''t follow from what it says;
 contents_changed: an event of this seal isn''t what was sealed, in time, role, table, action or commitment;
 event_missing: one that was sealed, or (seal_id is null) waits for it, is gone or has another time;
 event_changed: its payload or its owner isn''t what its commitment says;
 event_forged: it is in no seal, and doesn''t wait for one: it was put in, or its seal was taken out;
-payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them can
-no longer be told, but the time, role, table and action of each still can;
+payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them
+can no longer be told, but the time, role, table and action of each still can;
 unguarded: a trigger is missing or off.
-What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events, or
-was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from); that a
-superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever writes.';
+What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
+or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
+that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
+writes.';
 
 CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -561,7 +566,8 @@ ALTER FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_
 
 COMMENT ON FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) IS 'Writes one event about the data of p_user_id, and that no seal covers it yet. by is the person whose session this
 transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody else''s
-record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition is for the present month, or an action that is none.';
+record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition
+is for the present month, or an action that is none.';
 
 CREATE FUNCTION auth.current_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED

@@ -5,13 +5,13 @@
 -- payload. Seals cover commitments, never payloads, so a person can be erased from the log (payload, salt and id go)
 -- and the seals still hold; and whoever changes a payload has a commitment that no longer fits.
 --
--- How an event comes under a seal. Its writer leaves its id in audit.unsealed_events, which has no index and no lock
--- to share. audit.seal() takes the ids that it can see, in one statement, and notes them in the seal's contents; an id
+-- How an event comes under a seal. Its writer leaves its id in audit.unsealed_events, which has no index and no lock to
+-- share. audit.seal() takes the ids that it can see, in one statement, and notes them in the seal's contents; an id
 -- whose transaction commits later, however early the event, is simply there for the next seal. So no writer waits for
 -- the sealer nor the sealer for a writer, and each event is sealed exactly once, under any isolation level. Ranges of
--- time or of event ids would miss whoever commits late; ranges of transaction ids would not, but they mean nothing after
--- a dump is restored elsewhere, and one long transaction anywhere in the cluster would hold sealing back. Ids are plain
--- rows: they survive a restore, an upgrade and replication, and 16 bytes an event is what that costs.
+-- time or of event ids would miss whoever commits late; ranges of transaction ids would not, but they mean nothing
+-- after a dump is restored elsewhere, and one long transaction anywhere in the cluster would hold sealing back. Ids are
+-- plain rows: they survive a restore, an upgrade and replication, and 16 bytes an event is what that costs.
 
 -- migrate:up
 SET LOCAL lock_timeout = '2s';
@@ -31,7 +31,8 @@ CREATE TABLE audit.events (
     salt bytea,
     commitment bytea NOT NULL,
     CONSTRAINT events_pk PRIMARY KEY (user_id, occurred_at, event_id),
-    CONSTRAINT events_names_check CHECK (action ~ '^[a-z_]{1,60}$' AND table_name ~ '^[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}$'),
+    CONSTRAINT events_names_check
+    CHECK (action ~ '^[a-z_]{1,60}$' AND table_name ~ '^[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}$'),
     CONSTRAINT events_payload_check CHECK (
         num_nulls(payload, salt) = 0
         OR (num_nulls(payload, salt) = 2 AND user_id = '00000000-0000-0000-0000-000000000000')
@@ -104,7 +105,7 @@ COMMENT ON COLUMN audit.seals.digest IS 'audit.seal_digest() of the previous dig
 
 CREATE TABLE audit.seal_contents (
     seal_id bigint NOT NULL,
-    event_ids uuid [] NOT NULL,
+    event_ids uuid[] NOT NULL,
     CONSTRAINT seal_contents_pk PRIMARY KEY (seal_id),
     CONSTRAINT seal_contents_seal_fk FOREIGN KEY (seal_id) REFERENCES audit.seals (seal_id)
 );
@@ -114,7 +115,7 @@ COMMENT ON TABLE audit.seal_contents IS
 'Which events a seal covers, until their month expires. It proves nothing by itself and is guarded by nothing: whoever
 changes it makes the seal''s contents_digest fail.';
 
--- A person's erasure, the only exception ----------------------------------------------------------------------------
+-- A person's erasure, the only exception ------------------------------------------------------------------------------
 
 GRANT CREATE, USAGE ON SCHEMA audit TO pulsex_service;
 SET LOCAL ROLE pulsex_service;
@@ -133,8 +134,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION audit.erasure_mark IS
-'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start of
-this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
+'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start
+of this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
 service can work out what to set it to.';
 
 CREATE FUNCTION audit.is_erasing(p_user_id uuid) RETURNS boolean
@@ -147,7 +148,8 @@ BEGIN
     RETURN FALSE;
 END
 $$;
-COMMENT ON FUNCTION audit.is_erasing IS 'True while this transaction erases this person: audit.begin_erasure() said so.';
+COMMENT ON FUNCTION audit.is_erasing IS
+'True while this transaction erases this person: audit.begin_erasure() said so.';
 
 CREATE FUNCTION audit.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
@@ -165,7 +167,7 @@ COMMENT ON FUNCTION audit.refuse_change IS
 'Trigger: nobody changes the log, a superuser neither, unless they take the trigger away, which audit.verify() reports.
 The one exception are the events of a person who is being erased. Its argument is the table. Errors: PT403.';
 
--- What is written -------------------------------------------------------------------------------------------------------
+-- What is written -----------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -194,7 +196,8 @@ $$;
 COMMENT ON FUNCTION audit.write_event IS
 'Writes one event about the data of p_user_id, and that no seal covers it yet. by is the person whose session this
 transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody else''s
-record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition is for the present month, or an action that is none.';
+record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition
+is for the present month, or an action that is none.';
 
 CREATE FUNCTION audit.record_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
@@ -219,8 +222,10 @@ BEGIN
         ELSIF v_column = ANY (v_same) THEN
             CONTINUE;
         ELSIF v_argument LIKE '#%' THEN
-            v_old := v_old || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
-            v_new := v_new || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
+            v_old := v_old
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
+            v_new := v_new
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
         ELSE
             v_withheld := v_withheld || v_column;
         END IF;
@@ -247,10 +252,11 @@ END
 $$;
 COMMENT ON FUNCTION audit.record_change IS
 'Trigger, after a row is inserted, updated or deleted: writes the event. Its arguments are the table as schema.table,
-then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column for
-what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is recorded
-with the whole row, so that every later state follows from the log; a delete with what was there; an update with its key
-and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event has a time.';
+then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column
+for what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is
+recorded with the whole row, so that every later state follows from the log; a delete with what was there; an update
+with its key and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event
+has a time.';
 
 -- pulsex_owner makes the triggers below and those of partitions to come. Nobody can call a trigger function otherwise.
 GRANT EXECUTE ON FUNCTION audit.record_change, audit.refuse_change TO pulsex_owner;
@@ -271,7 +277,7 @@ ALTER TABLE audit.events ENABLE ALWAYS TRIGGER events_refuse_truncate;
 ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_change;
 ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_truncate;
 
--- Who may do what with the log ------------------------------------------------------------------------------------------
+-- Who may do what with the log ----------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA audit TO pulsex_worker, pulsex_privacy;
 GRANT SELECT, INSERT, DELETE ON audit.events, audit.unsealed_events, audit.seal_contents TO pulsex_service;
@@ -281,14 +287,16 @@ DECLARE
     v_table text;
 BEGIN
     FOREACH v_table IN ARRAY '{events,unsealed_events,seals,seal_contents}'::text[] LOOP
-        EXECUTE format('CREATE POLICY service_all ON audit.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table);
+        EXECUTE format(
+            'CREATE POLICY service_all ON audit.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table
+        );
         EXECUTE format('COMMENT ON POLICY service_all ON audit.%I IS %L', v_table,
             'Definer routines see every row, and check for themselves whose they touch.');
     END LOOP;
 END
 $$;
 
--- What is audited ---------------------------------------------------------------------------------------------------------
+-- What is audited -----------------------------------------------------------------------------------------------------
 -- Every table with personal data, but for high-volume streams that are logs themselves, and the insides of queues:
 -- engagement_events, engagement_daily, briefing_schedule, notification_queue, notification_attempts.
 
@@ -325,8 +333,8 @@ FOR EACH ROW EXECUTE FUNCTION audit.record_change(
     'pulsex.briefing_feedback', '=briefing_date', '=edition', '=item_id'
 );
 
--- A push token authorises nobody to read anything, but it is an address. That it is the same one, or another, is what an
--- auditor asks: its digest says so, and is the key of push_token_owners, so that the two records can be joined.
+-- A push token authorises nobody to read anything, but it is an address. That it is the same one, or another, is what
+-- an auditor asks: its digest says so, and is the key of push_token_owners, so that the two records can be joined.
 CREATE TRIGGER devices_record_change AFTER INSERT OR DELETE OR UPDATE OF
 user_id, device_id, platform, push_token, retired_at ON pulsex.devices
 FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.devices', '=device_id', '#push_token');
@@ -338,4 +346,5 @@ FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=noti
 -- migrate:down
 -- loses: every event of the audit log and every seal; the triggers go with their function
 DROP SCHEMA audit CASCADE;
-DELETE FROM ops.partitioned_tables WHERE schema_name = 'audit';
+DELETE FROM ops.partitioned_tables
+WHERE schema_name = 'audit';

@@ -13,12 +13,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION audit.record IS
-'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the data
-of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else may call
-it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60 lower-case
-letters and underscores.';
+'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the
+data of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else
+may call it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60
+lower-case letters and underscores.';
 
--- Erasure -----------------------------------------------------------------------------------------------------------------
+-- Erasure -------------------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION audit.begin_erasure(p_user_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION audit.begin_erasure IS
 'From here to audit.scrub(), or the end of the transaction, nothing is written about this person, since it would only
 have to be blotted out again: gdpr.erase_user() says so before it deletes their rows.';
 
-CREATE OR REPLACE FUNCTION audit.scrub(p_user_id uuid, p_tables text [] DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION audit.scrub(p_user_id uuid, p_tables text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
@@ -70,7 +70,7 @@ How many of which month is recorded as an event, scrub, that is nobody''s: audit
 events there are. For gdpr.erase_user() alone: nobody else may call it. Ends what audit.begin_erasure() began.
 Errors: PT422 no person.';
 
--- Reading -----------------------------------------------------------------------------------------------------------------
+-- Reading -------------------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION audit.trail(
     p_user_id uuid,

@@ -1,12 +1,12 @@
 -- Seals: what is in the audit log can't be changed without breaking one.
 --
--- What proves what. A payload that was changed no longer fits its commitment. An event whose time, role, table, action or
--- commitment was changed, or that was deleted, no longer fits the digest of its seal; a seal that was changed no longer
--- fits its own digest, nor the next seal's; a seal that was deleted leaves a gap. An event that was put in is in no seal.
--- So a forger has to make anew every seal from the first one touched to the last, which a superuser can, and then the
--- last digest isn't what it was: keep the one that audit.seal() returns outside of this server, and give it to
--- audit.verify(). What no seal covers yet is protected only by commitments: whoever can write past the triggers may still
--- make an event of the last minutes disappear without a trace, id and all, so seal as often as that matters.
+-- What proves what. A payload that was changed no longer fits its commitment. An event whose time, role, table, action
+-- or commitment was changed, or that was deleted, no longer fits the digest of its seal; a seal that was changed no
+-- longer fits its own digest, nor the next seal's; a seal that was deleted leaves a gap. An event that was put in is in
+-- no seal. So a forger has to make anew every seal from the first one touched to the last, which a superuser can, and
+-- then the last digest isn't what it was: keep the one that audit.seal() returns outside of this server, and give it to
+-- audit.verify(). What no seal covers yet is protected only by commitments: whoever can write past the triggers may
+-- still make an event of the last minutes disappear without a trace, id and all, so seal as often as that matters.
 
 SET LOCAL ROLE pulsex_service;
 

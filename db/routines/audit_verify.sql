@@ -92,7 +92,8 @@ BEGIN
     ORDER BY month;
 
     RETURN QUERY
-    SELECT 'unguarded', NULL::bigint, NULL::uuid, format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
+    SELECT 'unguarded', NULL::bigint, NULL::uuid,
+        format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
     FROM (
         SELECT 'audit.events'::regclass::oid, 'TRUNCATE', 32
         UNION ALL SELECT 'audit.seals'::regclass, v.verbs, v.bits
@@ -116,16 +117,17 @@ $$;
 COMMENT ON FUNCTION audit.verify IS
 'What is wrong with the audit log and where: no row when all is well. p_expected_digest: the last one that audit.seal()
 gave, kept outside of this server; the chain may have grown since, but it has to be in it. finding is
-rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an older
-state of itself or made anew;
+rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an
+older state of itself or made anew;
 seal_missing, seal_changed: seal_id is the first, which was deleted, or doesn''t follow from what it says;
 contents_changed: an event of this seal isn''t what was sealed, in time, role, table, action or commitment;
 event_missing: one that was sealed, or (seal_id is null) waits for it, is gone or has another time;
 event_changed: its payload or its owner isn''t what its commitment says;
 event_forged: it is in no seal, and doesn''t wait for one: it was put in, or its seal was taken out;
-payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them can
-no longer be told, but the time, role, table and action of each still can;
+payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them
+can no longer be told, but the time, role, table and action of each still can;
 unguarded: a trigger is missing or off.
-What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events, or
-was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from); that a
-superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever writes.';
+What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
+or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
+that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
+writes.';

@@ -11,11 +11,7 @@ BEGIN
             p.proowner::regrole AS owner,
             CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-        WHERE p.pronamespace IN (
-            'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace,
-                'gdpr'::regnamespace
-        )
-            AND a.grantee <> p.proowner
+        WHERE p.pronamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND a.grantee <> p.proowner
     LOOP
         EXECUTE format('SET LOCAL ROLE %s', v_grant.owner);
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', v_grant.routine, v_grant.grantee);
@@ -25,10 +21,7 @@ BEGIN
         SELECT c.oid::regclass AS view, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
         WHERE c.relkind = 'v' AND a.grantee <> c.relowner
-            AND c.relnamespace IN (
-                'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'audit'::regnamespace,
-                'gdpr'::regnamespace
-            )
+            AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %s', v_grant.view, v_grant.grantee);
     END LOOP;

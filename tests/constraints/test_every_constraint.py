@@ -6,7 +6,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.actors import Actor
-from tests.constraints.violations import CHECKS, KEYS, OTHER, REFERENCES, ROWS, UNIQUE_INDEXES, Change
+from tests.constraints.violations import APPEND_ONLY, CHECKS, KEYS, OTHER, REFERENCES, ROWS, UNIQUE_INDEXES, Change
 
 COPY = "INSERT INTO {table} SELECT (jsonb_populate_record(r, %s)).* FROM {table} AS r WHERE {row} LIMIT 1"
 CHANGE = "UPDATE {table} AS r SET ({columns}) = (SELECT {columns} FROM jsonb_populate_record(r, %s)) WHERE {row}"
@@ -29,8 +29,9 @@ PARENTS_NAME = """SELECT coalesce(parent.conname, own.conname)::text
 
 @pytest.fixture(autouse=True)
 def _a_decoy(service: Actor) -> None:
-    """A login decoy, the one table in which the cast leaves no row; and the service may write all that is there."""
+    """A login decoy and an unsealed event, which the cast leaves none of; the service may write all that is there."""
     service.rows("INSERT INTO auth.login_decoys VALUES (gen_random_uuid(), 1, now())")
+    service.rows("SELECT audit.record('read', NULL)")
     service.rows("SET LOCAL ROLE pulsex_owner")
     service.rows(
         """GRANT INSERT, UPDATE ON ops.partitioned_tables, gdpr.data_map_tables, gdpr.data_map, gdpr.ledger_keys,
@@ -42,7 +43,8 @@ def _a_decoy(service: Actor) -> None:
 
 @pytest.fixture
 def _others(service: Actor, published) -> None:
-    """Another person, topic and notification, for copies to refer to."""
+    """Another person, topic, notification and seal, for copies to refer to."""
+    service.rows(*copying("audit.seals", {"seal_id": 99}, published))
     service.rows(*copying("pulsex.users", {"user_id": OTHER}, published))
     service.rows(*copying("pulsex.topics", {"topic_id": OTHER, "slug": "other"}, published))
     service.rows(*copying("pulsex.notifications", {"notification_id": OTHER, "dedup_key": "other"}, published))
@@ -59,7 +61,9 @@ def copying(table: str, change: Change, person) -> tuple[str, Jsonb]:
 
 
 def changing(table: str, change: Change, person) -> tuple[str, Jsonb]:
-    """Return the statement that changes the table's row, and its parameter."""
+    """Return the statement that changes the table's row, or a copy of what is never changed, and its parameter."""
+    if table in APPEND_ONLY:
+        return copying(table, {**APPEND_ONLY[table], **change}, person)
     return CHANGE.format(table=table, columns=", ".join(change), row=row(table, person)), Jsonb(change)
 
 
