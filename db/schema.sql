@@ -685,9 +685,10 @@ DECLARE
     v_rows jsonb := '{}';
     v_held jsonb := '{}';
     v_kept jsonb;
-    v_scrubbed text[] := '{}';
+    v_erased text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
+    PERFORM gdpr.silence_audit(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -705,13 +706,13 @@ BEGIN
                 EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
                 USING p_user_id;
             END IF;
-        ELSIF v_plan.erased_by IS NULL THEN
+        ELSIF v_plan.erased_by IS NOT NULL THEN
+            CONTINUE;
+        ELSE
             v_deleted := gdpr.delete_rows(p_user_id, v_plan.relation, v_plan.found_by);
             SELECT coalesce(sum(d.value::bigint), 0) INTO v_count FROM jsonb_each_text(v_deleted) AS d;
             v_touched := v_touched || array(SELECT jsonb_object_keys(v_deleted));
-            v_scrubbed := v_scrubbed || v_plan.table_name;
-        ELSE
-            v_scrubbed := v_scrubbed || v_plan.table_name;
+            v_erased := v_erased || v_plan.table_name;
         END IF;
         IF v_count > 0 THEN
             v_rows := v_rows || jsonb_build_object(
@@ -723,16 +724,22 @@ BEGIN
         v_touched := v_touched || v_plan.relation::text;
     END LOOP;
 
-    -- Last, since whoever was waited for may have written there until they let go.
+    -- Whatever is erased leaves traces in a log. Last, since whoever was waited for may have written there until they
+    -- let go.
     FOR v_plan IN
-        SELECT DISTINCT p.erased_by, p.relation, p.table_name FROM gdpr.plan_erasure(p_user_id, p_categories) AS p
-        WHERE p.erased_by IS NOT NULL AND p.fate = 'erased'
+        SELECT t.relation, t.schema_name || '.' || t.table_name AS table_name, t.erased_by, t.category
+        FROM gdpr.personal_tables AS t WHERE t.erased_by IS NOT NULL AND NOT v_held ? t.category
     LOOP
-        EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count
-        USING p_user_id, CASE WHEN p_categories IS NOT NULL OR v_held <> '{}' THEN v_scrubbed END;
-        v_rows := v_rows || jsonb_build_object(v_plan.table_name, v_count);
+        EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count USING p_user_id, CASE
+            WHEN v_plan.category = ANY (p_categories) OR (p_categories IS NULL AND v_held = '{}') THEN NULL
+            ELSE v_erased
+        END;
+        IF v_count > 0 THEN
+            v_rows := v_rows || jsonb_build_object(v_plan.table_name, v_count);
+        END IF;
         v_touched := v_touched || array(
-            SELECT t.relid::regclass::text FROM pg_partition_tree(v_plan.relation) AS t WHERE t.isleaf
+            SELECT t.relid::regclass::text FROM pg_partition_tree(v_plan.relation) AS t
+            UNION SELECT v_plan.relation::regclass::text
         );
     END LOOP;
 
@@ -1331,7 +1338,6 @@ DECLARE
         (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
     );
 BEGIN
-    -- Migration 004 brings the audit log.
     IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
         EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
     END IF;
@@ -1615,6 +1621,22 @@ ALTER FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) 
 COMMENT ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) IS 'Makes a key, under which erasures are entered from now on beside those there are, and forgets those made before
 p_forget_before; returns the new one''s id. A backup from a time when only forgotten keys existed can''t be told who was
 erased since, so forget none younger than the oldest backup. For operators: no application role may call it.';
+
+CREATE FUNCTION gdpr.silence_audit(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    IF to_regprocedure('audit.begin_erasure(uuid)') IS NOT NULL THEN
+        EXECUTE 'SELECT audit.begin_erasure($1)' USING p_user_id;
+    END IF;
+END
+$_$;
+
+ALTER FUNCTION gdpr.silence_audit(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.silence_audit(p_user_id uuid) IS 'From here to audit.scrub(), which ends every erasure, no event is written about this person: it would only have to be
+blotted out again.';
 
 CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3117,8 +3139,8 @@ COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS 'Why the table is
 
 COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
 
-COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables
-that are deleted from; tables are those whose traces go, null for all.';
+COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Of a log: the function of (user_id uuid, tables text[]) returning how many rows that erases it instead of DELETE. It is
+called last in every erasure, with the tables whose traces go, null for all.';
 
 COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
 
@@ -4436,6 +4458,8 @@ REVOKE ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) FROM PUBLI
 GRANT ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) TO pulsex_service;
 
 REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.silence_audit(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
