@@ -1276,7 +1276,7 @@ DECLARE
     v_rows jsonb := '{}';
     v_held jsonb := '{}';
     v_kept jsonb;
-    v_scrubbed text[] := '{}';
+    v_erased text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
     -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
@@ -1298,13 +1298,13 @@ BEGIN
                 EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
                 USING p_user_id;
             END IF;
-        ELSIF v_plan.erased_by IS NULL THEN
+        ELSIF v_plan.erased_by IS NOT NULL THEN
+            CONTINUE;
+        ELSE
             v_deleted := gdpr.delete_rows(p_user_id, v_plan.relation, v_plan.found_by);
             SELECT coalesce(sum(d.value::bigint), 0) INTO v_count FROM jsonb_each_text(v_deleted) AS d;
             v_touched := v_touched || array(SELECT jsonb_object_keys(v_deleted));
-            v_scrubbed := v_scrubbed || v_plan.table_name;
-        ELSE
-            v_scrubbed := v_scrubbed || v_plan.table_name;
+            v_erased := v_erased || v_plan.table_name;
         END IF;
         IF v_count > 0 THEN
             v_rows := v_rows || jsonb_build_object(
@@ -1316,16 +1316,22 @@ BEGIN
         v_touched := v_touched || v_plan.relation::text;
     END LOOP;
 
-    -- Last, since whoever was waited for may have written there until they let go.
+    -- Whatever is erased leaves traces in a log. Last, since whoever was waited for may have written there until they
+    -- let go.
     FOR v_plan IN
-        SELECT DISTINCT p.erased_by, p.relation, p.table_name FROM gdpr.plan_erasure(p_user_id, p_categories) AS p
-        WHERE p.erased_by IS NOT NULL AND p.fate = 'erased'
+        SELECT t.relation, t.schema_name || '.' || t.table_name AS table_name, t.erased_by, t.category
+        FROM gdpr.personal_tables AS t WHERE t.erased_by IS NOT NULL AND NOT v_held ? t.category
     LOOP
-        EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count
-        USING p_user_id, CASE WHEN p_categories IS NOT NULL OR v_held <> '{}' THEN v_scrubbed END;
-        v_rows := v_rows || jsonb_build_object(v_plan.table_name, v_count);
+        EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count USING p_user_id, CASE
+            WHEN v_plan.category = ANY (p_categories) OR (p_categories IS NULL AND v_held = '{}') THEN NULL
+            ELSE v_erased
+        END;
+        IF v_count > 0 THEN
+            v_rows := v_rows || jsonb_build_object(v_plan.table_name, v_count);
+        END IF;
         v_touched := v_touched || array(
-            SELECT t.relid::regclass::text FROM pg_partition_tree(v_plan.relation) AS t WHERE t.isleaf
+            SELECT t.relid::regclass::text FROM pg_partition_tree(v_plan.relation) AS t
+            UNION SELECT v_plan.relation::regclass::text
         );
     END LOOP;
 
@@ -5888,8 +5894,8 @@ COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS 'Why the table is
 
 COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
 
-COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables
-that are deleted from; tables are those whose traces go, null for all.';
+COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS 'Of a log: the function of (user_id uuid, tables text[]) returning how many rows that erases it instead of DELETE. It is
+called last in every erasure, with the tables whose traces go, null for all.';
 
 COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
 

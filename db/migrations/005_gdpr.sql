@@ -48,8 +48,8 @@ COMMENT ON COLUMN gdpr.data_map_tables.not_personal_because IS
 'Why the table is about nobody; null: it is about somebody.';
 COMMENT ON COLUMN gdpr.data_map_tables.found_by IS 'SQL condition, $1 the person''s id, that picks their rows.';
 COMMENT ON COLUMN gdpr.data_map_tables.erased_by IS
-'Function of (user_id uuid, tables text[]) returning how many rows, which erases instead of DELETE, after all tables
-that are deleted from; tables are those whose traces go, null for all.';
+'Of a log: the function of (user_id uuid, tables text[]) returning how many rows that erases it instead of DELETE. It is
+called last in every erasure, with the tables whose traces go, null for all.';
 COMMENT ON COLUMN gdpr.data_map_tables.is_erased_first IS
 'Before the tables that foreign keys would put first: what signs a person out, and what is found through other tables.';
 COMMENT ON COLUMN gdpr.data_map_tables.is_audited IS 'Whether every change is recorded in audit.events.';

@@ -239,6 +239,41 @@ def test_the_counts_would_show_an_erasure(officer, look, published):
     assert sum(after[table] < count for table, count in before.items()) == 18
 
 
+@pytest.mark.parametrize(
+    ("categories", "held", "tables"),
+    [
+        (None, False, None),
+        (["activity"], False, None),
+        (["ratings"], False, ["pulsex.briefing_feedback"]),
+        (None, True, "all that were erased"),
+    ],
+)
+def test_a_log_is_erased_by_its_own_routine(officer, look, published, categories, held, tables):
+    """Called last in every erasure with the tables whose traces go, null for all of them."""
+    look.rows(
+        """CREATE TABLE public.called (tables text[], left_of_sessions bigint);
+        GRANT USAGE ON SCHEMA public TO pulsex_service; GRANT INSERT ON public.called TO pulsex_service;
+        CREATE FUNCTION pulsex.blot(uuid, text[]) RETURNS bigint LANGUAGE sql AS $$
+            INSERT INTO public.called SELECT $2, count(*) FROM auth.sessions WHERE user_id = $1;
+            WITH gone AS (DELETE FROM pulsex.engagement_daily WHERE user_id = $1 RETURNING 1) SELECT count(*) FROM gone
+        $$;
+        GRANT EXECUTE ON FUNCTION pulsex.blot TO pulsex_service;
+        ALTER TABLE pulsex.engagement_daily DROP CONSTRAINT engagement_daily_user_fk;  -- a log refers to nobody
+        UPDATE gdpr.data_map_tables SET erased_by = 'pulsex.blot' WHERE table_name = 'engagement_daily'"""
+    )
+    if held:
+        officer.rows("SELECT gdpr.place_hold(%s, 'devices', 'a claim')", published.user_id)
+    certificate = officer.value(ERASE_PART, published.user_id, categories)
+    assert certificate["rows"]["pulsex.engagement_daily"] == 1
+    [(passed, sessions)] = look.rows("SELECT * FROM public.called")
+    assert sessions == (categories is not None)
+    if held:
+        assert {"auth.sessions", "pulsex.briefings"} <= set(passed)
+        assert not {"pulsex.devices", "pulsex.users"} & set(passed)
+    else:
+        assert passed == tables
+
+
 @pytest.mark.commits
 def test_a_new_table_of_the_map_is_erased_and_exported_without_more_ado(privacy, dba, published):
     """Rows of the data map are all that it takes, with a child of its own, whose order follows from the foreign key."""
