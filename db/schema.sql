@@ -1243,9 +1243,9 @@ $$;
 
 ALTER FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) IS 'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1 to
-100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked for
-long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
+COMMENT ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) IS 'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1
+to 100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked
+for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
 
 CREATE FUNCTION gdpr.backup_horizon() RETURNS interval
     LANGUAGE plpgsql STABLE
@@ -1458,8 +1458,8 @@ ALTER FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcom
 
 COMMENT ON FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text, p_at timestamp with time zone) IS 'Remembers that a request was answered, at p_at: fulfilled, partly_fulfilled, refused or withdrawn; p_note says what was
 done, or why not (GDPR Art. 12(4)). An erasure takes its own request away with everything else: its certificate stays.
-Errors: PT404 no such request; PT409 answered already; PT422 no outcome, or no reason where not all was done; 23514 an unknown
-outcome or a note of over 4000 characters.';
+Errors: PT404 no such request; PT409 answered already; PT422 no outcome, or no reason where not all was done; 23514 an
+unknown outcome or a note of over 4000 characters.';
 
 CREATE FUNCTION gdpr.consent_history(p_user_id uuid) RETURNS TABLE(purpose text, revision integer, is_granted boolean, policy_version text, recorded_at timestamp with time zone, recorded_by text, is_current boolean)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 4
@@ -1728,8 +1728,8 @@ $$;
 
 ALTER FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) IS 'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since, and
-returns how many. Errors: PT422 p_at null or in the future.';
+COMMENT ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) IS 'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since,
+and returns how many. Errors: PT422 p_at null or in the future.';
 
 CREATE FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1838,8 +1838,8 @@ $_$;
 
 ALTER FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) IS 'Deletes up to p_limit rows of a table that have outlived what the data map gives them at p_at, and returns how many. Rows
-that somebody holds locked, or whose person is restricted or under a hold of their category, are left.';
+COMMENT ON FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamp with time zone) IS 'Deletes up to p_limit rows of a table that have outlived what the data map gives them at p_at, and returns how many.
+Rows that somebody holds locked, or whose person is restricted or under a hold of their category, are left.';
 
 CREATE FUNCTION gdpr.export_erasure_ledger() RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2042,8 +2042,8 @@ ALTER FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason t
 
 COMMENT ON FUNCTION gdpr.extend_request(p_user_id uuid, p_request_id uuid, p_reason text, p_at timestamp with time zone) IS 'Gives two further months, three from receipt in all, and returns the new last day (GDPR Art. 12(3): for complex or many
 requests; tell the person, with p_reason, within the first month).
-Errors: PT404 no such request; PT409 answered, extended before, or due already; PT422 no reason; 23514 one of no or over 1000
-characters.';
+Errors: PT404 no such request; PT409 answered, extended before, or due already; PT422 no reason; 23514 one of no or over
+1000 characters.';
 
 CREATE FUNCTION gdpr.find_personal_data(p_user_id uuid) RETURNS TABLE(relation text, category text, row_count bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2205,9 +2205,9 @@ $$;
 
 ALTER FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) IS 'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when they
-were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the setting is
-taken back.';
+COMMENT ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) IS 'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when
+they were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the
+setting is taken back.';
 
 CREATE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -2253,9 +2253,9 @@ $$;
 
 ALTER FUNCTION gdpr.last_active_at(p_user_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.last_active_at(p_user_id uuid) IS 'When a person last gave a sign of life: registered, used a session, read, rated, set, consented or asked something. Null
-for nobody. Sessions are forgotten a month after they end, so of a person who only ever signs in for less than that, and
-reads nothing, the last visit may be later than this.';
+COMMENT ON FUNCTION gdpr.last_active_at(p_user_id uuid) IS 'When a person last gave a sign of life: registered, used a session, read, rated, set, consented or asked something.
+Null for nobody. Sessions are forgotten a month after they end, so of a person who only ever signs in for less than
+that, and reads nothing, the last visit may be later than this.';
 
 CREATE FUNCTION gdpr.leave_out_person(p_text text, p_user_id uuid) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -2356,8 +2356,8 @@ BEGIN
     v_due_on := gdpr.due_date((p_received_at AT TIME ZONE v_time_zone)::date, 1);
     INSERT INTO gdpr.requests (user_id, kind, details, opened_by, received_at, time_zone, due_on, due_at)
     VALUES (
-        p_user_id, p_kind, p_details, CASE WHEN v_is_person THEN 'person' ELSE 'officer' END, p_received_at, v_time_zone,
-        v_due_on, pulsex.delivery_instant(v_due_on + 1, '00:00', v_time_zone)
+        p_user_id, p_kind, p_details, CASE WHEN v_is_person THEN 'person' ELSE 'officer' END, p_received_at,
+        v_time_zone, v_due_on, pulsex.delivery_instant(v_due_on + 1, '00:00', v_time_zone)
     )
     RETURNING request_id INTO v_request_id;
     RETURN v_request_id;
@@ -2366,10 +2366,11 @@ $$;
 
 ALTER FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) IS 'Opens a request: access, rectification, erasure, restriction, portability or objection, and returns its id. A person opens
-it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or telephone. Due
-one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already, for a person; PT422
-no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details of over 4000 characters.';
+COMMENT ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details text, p_received_at timestamp with time zone) IS 'Opens a request: access, rectification, erasure, restriction, portability or objection, and returns its id. A person
+opens it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or
+telephone. Due one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already,
+for a person; PT422 no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details
+of over 4000 characters.';
 
 CREATE FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2494,11 +2495,11 @@ $$;
 
 ALTER FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) IS 'Remembers that a person gave their consent to a purpose of gdpr.consent_purposes (p_granted true), or withdrew or declined
-it (false), with p_policy_version, the text they had before them, before them. Withdrawing is the same call as giving, and
-takes effect with the next statement of anybody (GDPR Art. 7(3)).
-Errors: PT403 somebody else''s; PT404 no such user; PT422 an unknown purpose or a null; 23514 a version of no or over 100
-characters.';
+COMMENT ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_granted boolean, p_policy_version text) IS 'Remembers that a person gave their consent to a purpose of gdpr.consent_purposes (p_granted true), or withdrew or
+declined it (false), with p_policy_version, the text they had before them, before them. Withdrawing is the same call as
+giving, and takes effect with the next statement of anybody (GDPR Art. 7(3)).
+Errors: PT403 somebody else''s; PT404 no such user; PT422 an unknown purpose or a null; 23514 a version of no or over
+100 characters.';
 
 CREATE FUNCTION gdpr.record_look(p_user_id uuid, p_what text) RETURNS void
     LANGUAGE plpgsql
@@ -2775,8 +2776,8 @@ $$;
 ALTER FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) IS 'Stops the processing of a person''s data (GDPR Art. 18), from the next statement of anybody on: nothing is generated,
-handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased. The
-reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
+handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased.
+The reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
 
 CREATE FUNCTION gdpr.resume_erasures() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3286,8 +3287,8 @@ ALTER FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_
 
 COMMENT ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'Makes the earliest partition that a registered table lacks between the month of p_since and p_months_ahead (null: as
 many as the registry says) after this one, and returns its name; null when there is none to make. It is built apart,
-with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it is
-detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it
+is detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
 (https://www.postgresql.org/docs/18/ddl-partitioning.html), but its foreign keys'' other tables SHARE ROW EXCLUSIVE.
 Errors: PT422 an argument out of bounds; 42P07 a table of its name is there, detached; 55P03.';
 
@@ -3601,8 +3602,8 @@ $$;
 ALTER FUNCTION ops.roll_up_engagement(p_day date) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.roll_up_engagement(p_day date) IS 'Counts a whole day (UTC) of everybody''s events anew, writes the totals that differ, and returns how many did: after it
-engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no partition has that day''s events (any
-more): their totals stay what they are.';
+engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no
+partition has that day''s events (any more): their totals stay what they are.';
 
 CREATE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3713,11 +3714,11 @@ ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner
 
 COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
 ahead, seals on the audit log, feedback and partitions that are expired, time zones, engagement totals, sessions that
-ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses. A
-step that doesn''t get a
-lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
-minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
-way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
+ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses.
+A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10
+s (12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
+maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
+2D000 inside one.';
 
 CREATE FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone DEFAULT now()) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4430,7 +4431,8 @@ ALTER FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, 
 COMMENT ON FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_error text, p_permanent boolean, p_retry_after interval, p_at timestamp with time zone) IS 'A worker says that it couldn''t send what it had leased, and why; saying it again changes nothing. Returns when it is
 tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
 over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
-Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of bounds.';
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of
+bounds.';
 
 CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -4575,8 +4577,8 @@ $$;
 ALTER FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.issue_unsubscribe_token(p_user_id uuid, p_channel text, p_kind text, p_lifetime interval) IS 'The token for the List-Unsubscribe header of a message (RFC 8058): <user_id>.<64 hex>, seen only now, for one kind and
-channel. p_lifetime: a second to a year. Errors: PT404 no such user; PT403 processing is restricted; PT422 a lifetime out of bounds; 23514 an unknown
-channel or a kind that is none; 23502 a null.';
+channel. p_lifetime: a second to a year. Errors: PT404 no such user; PT403 processing is restricted; PT422 a lifetime
+out of bounds; 23514 an unknown channel or a kind that is none; 23502 a null.';
 
 CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
     LANGUAGE plpgsql
@@ -5025,9 +5027,9 @@ event_type (delivered, opened, section_viewed, item_clicked, item_saved, shared,
 Returns how many are new: an event_id that was recorded in the last seven days, or stands twice in the batch, changes
 nothing, so a batch may be sent again. All or nothing. A device''s clock may be off: occurred_at is accepted from 7 days
 ago to 5 minutes ahead.
-Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events, or a bad event: DETAIL is the index, from 0, of
-the first, and the message says what is wrong with it; 23505, and only under REPEATABLE READ, when the batch was sent by
-another transaction meanwhile.';
+Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events,
+or a bad event: DETAIL is the index, from 0, of the first, and the message says what is wrong with it; 23505, and only
+under REPEATABLE READ, when the batch was sent by another transaction meanwhile.';
 
 CREATE FUNCTION pulsex.record_feedback(p_user_id uuid, p_briefing_date date, p_rating smallint, p_comment text DEFAULT NULL::text, p_edition text DEFAULT 'morning'::text, p_item_id text DEFAULT ''::text) RETURNS void
     LANGUAGE plpgsql
@@ -5782,8 +5784,8 @@ ALTER TABLE ONLY gdpr.consents FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE gdpr.consents OWNER TO pulsex_owner;
 
-COMMENT ON TABLE gdpr.consents IS 'Every consent given and withdrawn, for the controller to demonstrate (GDPR Art. 7(1)). Append-only; the highest revision
-of a purpose is what holds, and no row means no: silence is not consent (Recital 32).';
+COMMENT ON TABLE gdpr.consents IS 'Every consent given and withdrawn, for the controller to demonstrate (GDPR Art. 7(1)). Append-only; the highest
+revision of a purpose is what holds, and no row means no: silence is not consent (Recital 32).';
 
 COMMENT ON COLUMN gdpr.consents.revision IS 'Counts a person''s answers to a purpose, from 1.';
 
@@ -5918,7 +5920,8 @@ CREATE VIEW gdpr.engagement_by_day WITH (security_invoker='true', security_barri
 ALTER VIEW gdpr.engagement_by_day OWNER TO pulsex_owner;
 
 COMMENT ON VIEW gdpr.engagement_by_day IS 'How many people did what on each day (UTC), in tens, rounded down; what half of them did at least, in events, and in
-seconds of reading, in tens. Of people whose consent to analytics holds. Groups of fewer than ten people aren''t shown.';
+seconds of reading, in tens. Of people whose consent to analytics holds. Groups of fewer than ten people aren''t
+shown.';
 
 CREATE TABLE gdpr.erasure_ledger (
     subject_hash bytea NOT NULL,
@@ -6139,8 +6142,8 @@ CREATE VIEW gdpr.ratings_by_month WITH (security_invoker='true', security_barrie
 
 ALTER VIEW gdpr.ratings_by_month OWNER TO pulsex_owner;
 
-COMMENT ON VIEW gdpr.ratings_by_month IS 'How many people rated briefings of each month, in tens, rounded down, and the median of their own medians, 1 to 5. Groups
-of fewer than ten people aren''t shown.';
+COMMENT ON VIEW gdpr.ratings_by_month IS 'How many people rated briefings of each month, in tens, rounded down, and the median of their own medians, 1 to 5.
+Groups of fewer than ten people aren''t shown.';
 
 CREATE TABLE gdpr.settings (
     name text NOT NULL,
@@ -6176,29 +6179,30 @@ CREATE VIEW gdpr.records_of_processing WITH (security_invoker='true', security_b
              JOIN gdpr.data_map_tables t_1 ON (((m.schema_name = t_1.schema_name) AND (m.table_name = t_1.table_name))))
           WHERE (m.category IS NOT NULL)
           GROUP BY m.category, t_1.place, t_1.label
+        ), stated AS (
+         SELECT max(s_1.value) FILTER (WHERE (s_1.name = 'transfers'::text)) AS transfers,
+            max(s_1.value) FILTER (WHERE (s_1.name = 'security_measures'::text)) AS security_measures
+           FROM gdpr.settings s_1
         )
- SELECT category,
-    string_agg(DISTINCT purpose, '; '::text) AS purposes,
-    string_agg(DISTINCT lawful_basis, '; '::text) AS lawful_bases,
+ SELECT t.category,
+    string_agg(DISTINCT t.purpose, '; '::text) AS purposes,
+    string_agg(DISTINCT t.lawful_basis, '; '::text) AS lawful_bases,
     'people who have an account'::text AS data_subjects,
-    string_agg((((label || ' ('::text) || columns) || ')'::text), '; '::text ORDER BY place) AS personal_data,
-    string_agg(DISTINCT source, '; '::text) AS sources,
-    string_agg(DISTINCT recipients, '; '::text) AS recipients,
-    COALESCE(( SELECT s.value
-           FROM gdpr.settings s
-          WHERE (s.name = 'transfers'::text)), 'to be stated by the controller'::text) AS transfers,
-    string_agg(((label || ': '::text) || time_limit), '; '::text ORDER BY place) AS time_limits,
-    COALESCE(( SELECT s.value
-           FROM gdpr.settings s
-          WHERE (s.name = 'security_measures'::text)), 'to be stated by the controller'::text) AS security_measures
-   FROM tables t
-  GROUP BY category
-  ORDER BY (min(place));
+    string_agg((((t.label || ' ('::text) || t.columns) || ')'::text), '; '::text ORDER BY t.place) AS personal_data,
+    string_agg(DISTINCT t.source, '; '::text) AS sources,
+    string_agg(DISTINCT t.recipients, '; '::text) AS recipients,
+    COALESCE(max(s.transfers), 'to be stated by the controller'::text) AS transfers,
+    string_agg(((t.label || ': '::text) || t.time_limit), '; '::text ORDER BY t.place) AS time_limits,
+    COALESCE(max(s.security_measures), 'to be stated by the controller'::text) AS security_measures
+   FROM (tables t
+     CROSS JOIN stated s)
+  GROUP BY t.category
+  ORDER BY (min(t.place));
 
 ALTER VIEW gdpr.records_of_processing OWNER TO pulsex_owner;
 
-COMMENT ON VIEW gdpr.records_of_processing IS 'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and the
-officer are stands in gdpr.settings. Of nobody in particular, so looking isn''t logged.';
+COMMENT ON VIEW gdpr.records_of_processing IS 'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and
+the officer are stands in gdpr.settings. Of nobody in particular, so looking isn''t logged.';
 
 CREATE TABLE gdpr.scrubs (
     erasure_id uuid NOT NULL,

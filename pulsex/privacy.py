@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     restrict = command("restrict", _restrict, "stop the processing of a person's data (Art. 18)")
     restrict.add_argument("--reason", required=True, help="for the log")
     command("lift", _lift, "let the processing of a person's data go on")
-    records = command("records", _records, "write the record of processing (Art. 30) as a page and as CSV", person=False)
+    records = command(
+        "records", _records, "write the record of processing (Art. 30) as a page and as CSV", person=False
+    )
     records.add_argument("--to", **here)
     command("scrub", _scrub, "rewrite the files in which rows of the erased may still lie", person=False)
     return parser

@@ -3,14 +3,18 @@
 SET LOCAL ROLE pulsex_owner;
 
 INSERT INTO gdpr.consent_purposes (purpose, label, question) VALUES
-('analytics', 'Learning from what you read',
+(
+    'analytics', 'Learning from what you read',
     'May we record what you open, click, save and how long you read, to count what is read and to make your briefings
-better? Without it your briefings come all the same.'),
-('marketing', 'News about PulseX itself',
-    'May we tell you about offers and new features? Without it you are told only what belongs to the service.')
+better? Without it your briefings come all the same.'
+),
+(
+    'marketing', 'News about PulseX itself',
+    'May we tell you about offers and new features? Without it you are told only what belongs to the service.'
+)
 ON CONFLICT ON CONSTRAINT consent_purposes_pk DO UPDATE SET label = excluded.label, question = excluded.question;
 
--- The person's side and the officer's: SECURITY DEFINER, so that the history is written by these routines alone ----------
+-- The person's side and the officer's: SECURITY DEFINER, so that these routines alone write the history ------
 SET LOCAL ROLE pulsex_service;
 
 CREATE OR REPLACE FUNCTION gdpr.record_consent(
@@ -43,11 +47,11 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION gdpr.record_consent IS
-'Remembers that a person gave their consent to a purpose of gdpr.consent_purposes (p_granted true), or withdrew or declined
-it (false), with p_policy_version, the text they had before them, before them. Withdrawing is the same call as giving, and
-takes effect with the next statement of anybody (GDPR Art. 7(3)).
-Errors: PT403 somebody else''s; PT404 no such user; PT422 an unknown purpose or a null; 23514 a version of no or over 100
-characters.';
+'Remembers that a person gave their consent to a purpose of gdpr.consent_purposes (p_granted true), or withdrew or
+declined it (false), with p_policy_version, the text they had before them, before them. Withdrawing is the same call as
+giving, and takes effect with the next statement of anybody (GDPR Art. 7(3)).
+Errors: PT403 somebody else''s; PT404 no such user; PT422 an unknown purpose or a null; 23514 a version of no or over
+100 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''

@@ -42,13 +42,11 @@ INSERT INTO gdpr.data_map_tables (
 (81, 'pulsex', 'notification_queue', 'notifications', 'delivery under way', FALSE, 'internals of a queue', NULL, NULL),
 (82, 'pulsex', 'notification_attempts', 'notifications', 'delivery attempt', FALSE, 'a log itself', NULL, NULL),
 (83, 'pulsex', 'unsubscriptions', 'notifications', 'unsubscription', FALSE, 'set by the person alone', NULL, NULL),
-(84, 'pulsex', 'unsubscribe_tokens', 'notifications', 'link to unsubscribe', FALSE, 'in a message, a log itself', '1 month',
-    'expires_at'),
+(84, 'pulsex', 'unsubscribe_tokens', 'notifications', 'link in a message', FALSE, 'a log itself', '1 month', 'expires_at'),
 (90, 'gdpr', 'holds', 'privacy', 'legal hold', TRUE, 'personal data', NULL, NULL),
 (91, 'gdpr', 'consents', 'privacy', 'consent', TRUE, 'personal data', NULL, NULL),
 (92, 'gdpr', 'requests', 'privacy', 'request', TRUE, 'personal data', '3 years', 'completed_at'),
-(93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE,
-    'worked out from when an account was last used', NULL, NULL),
+(93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE, 'worked out from last use', NULL, NULL),
 (100, 'audit', 'events', 'log', 'log entry', FALSE, 'the log itself', NULL, NULL);
 
 -- A decoy is named by a digest of the e-mail address that was tried: somebody's who registers later.
@@ -61,7 +59,8 @@ UPDATE gdpr.data_map_tables SET is_erased_first = TRUE
 WHERE (schema_name, table_name) = ('auth', 'sessions');
 
 -- The log's entries stay, without anything in them that is about the person.
-UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub' WHERE (schema_name, table_name) = ('audit', 'events');
+UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub'
+WHERE (schema_name, table_name) = ('audit', 'events');
 
 -- Of nobody, and why.
 INSERT INTO gdpr.data_map_tables (
@@ -139,8 +138,8 @@ WITH categories (category, purpose, lawful_basis, recipients, source) AS (
         'the data protection officer'
     ),
     (
-        'log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)', 'nobody',
-        'the database'
+        'log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)',
+        'nobody', 'the database'
     )
 ),
 

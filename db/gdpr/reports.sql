@@ -1,12 +1,12 @@
 -- What the officer looks at, and what an analyst may know.
 --
--- The officer's views ask a routine about each person they show, and the routine logs the look. The analyst's views have
--- aggregates alone, and no pseudonyms: whoever follows one person through many days knows who it is soon enough. Their
--- groups are fixed, at least ten people are in each, and a number of people is rounded down to tens, so that somebody who
--- knows everyone in a group of ten but one, or looks before and after somebody joined, sees the same number. Medians
--- stand for the rest, since one person can't move them far. No view has totals of another's groups, so nothing that is
--- left out can be worked out by subtraction. The limit: at the edge of a ten one person makes a difference, and whoever
--- knows nineteen of twenty people can tell that there is a twentieth.
+-- The officer's views ask a routine about each person they show, and the routine logs the look. The analyst's views
+-- have aggregates alone, and no pseudonyms: whoever follows one person through many days knows who it is soon enough.
+-- Their groups are fixed, at least ten people are in each, and a number of people is rounded down to tens, so that
+-- somebody who knows everyone in a group of ten but one, or looks before and after somebody joined, sees the same
+-- number. Medians stand for the rest, since one person can't move them far. No view has totals of another's groups, so
+-- nothing that is left out can be worked out by subtraction. The limit: at the edge of a ten one person makes a
+-- difference, and whoever knows nineteen of twenty people can tell that there is a twentieth.
 
 SET LOCAL ROLE pulsex_service;
 
@@ -96,7 +96,15 @@ WITH tables AS (
     INNER JOIN gdpr.data_map_tables AS t ON m.schema_name = t.schema_name AND m.table_name = t.table_name
     WHERE m.category IS NOT NULL
     GROUP BY m.category, t.place, t.label
+),
+
+stated AS (
+    SELECT
+        max(s.value) FILTER (WHERE s.name = 'transfers') AS transfers,
+        max(s.value) FILTER (WHERE s.name = 'security_measures') AS security_measures
+    FROM gdpr.settings AS s
 )
+
 SELECT
     t.category,
     string_agg(DISTINCT t.purpose, '; ') AS purposes,
@@ -105,20 +113,18 @@ SELECT
     string_agg(t.label || ' (' || t.columns || ')', '; ' ORDER BY t.place) AS personal_data,
     string_agg(DISTINCT t.source, '; ') AS sources,
     string_agg(DISTINCT t.recipients, '; ') AS recipients,
-    coalesce((SELECT s.value FROM gdpr.settings AS s WHERE s.name = 'transfers'), 'to be stated by the controller')
-        AS transfers,
+    coalesce(max(s.transfers), 'to be stated by the controller') AS transfers,
     string_agg(t.label || ': ' || t.time_limit, '; ' ORDER BY t.place) AS time_limits,
-    coalesce(
-        (SELECT s.value FROM gdpr.settings AS s WHERE s.name = 'security_measures'), 'to be stated by the controller'
-    ) AS security_measures
+    coalesce(max(s.security_measures), 'to be stated by the controller') AS security_measures
 FROM tables AS t
+CROSS JOIN stated AS s
 GROUP BY t.category
 ORDER BY min(t.place);
 COMMENT ON VIEW gdpr.records_of_processing IS
-'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and the
-officer are stands in gdpr.settings. Of nobody in particular, so looking isn''t logged.';
+'The record of processing activities (GDPR Art. 30(1)), a row for each category of the data map; who the controller and
+the officer are stands in gdpr.settings. Of nobody in particular, so looking isn''t logged.';
 
--- The analyst: aggregates of ten people or more, who consented if it rests on consent, and aren't restricted -------------
+-- The analyst: ten people or more, who consented if it rests on consent, and aren't restricted ---------
 SET LOCAL ROLE pulsex_service;
 
 CREATE OR REPLACE FUNCTION gdpr.count_engagement_by_day()
@@ -196,7 +202,8 @@ SELECT
 FROM gdpr.count_engagement_by_day() AS e;
 COMMENT ON VIEW gdpr.engagement_by_day IS
 'How many people did what on each day (UTC), in tens, rounded down; what half of them did at least, in events, and in
-seconds of reading, in tens. Of people whose consent to analytics holds. Groups of fewer than ten people aren''t shown.';
+seconds of reading, in tens. Of people whose consent to analytics holds. Groups of fewer than ten people aren''t
+shown.';
 
 CREATE OR REPLACE VIEW gdpr.ratings_by_month WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT
@@ -206,8 +213,8 @@ SELECT
     r.median_rating
 FROM gdpr.count_ratings_by_month() AS r;
 COMMENT ON VIEW gdpr.ratings_by_month IS
-'How many people rated briefings of each month, in tens, rounded down, and the median of their own medians, 1 to 5. Groups
-of fewer than ten people aren''t shown.';
+'How many people rated briefings of each month, in tens, rounded down, and the median of their own medians, 1 to 5.
+Groups of fewer than ten people aren''t shown.';
 
 CREATE OR REPLACE VIEW gdpr.followers_by_topic WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT

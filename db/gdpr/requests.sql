@@ -1,9 +1,9 @@
 -- What people ask for under GDPR Art. 15 to 21, and by when they are to be answered (Art. 12(3)).
 --
 -- One month from receipt, three when extended, counted from the day of receipt in the person's own time zone: the date
--- with the same number in the last month, or that month's last day where there is none (Regulation 1182/71, Art. 3(2)(c)).
--- A last day on a weekend or holiday is not moved to the next working day, as Art. 3(4) would allow: holidays differ from
--- place to place, and an answer that comes early is never late.
+-- with the same number in the last month, or that month's last day where there is none (Regulation 1182/71, Art.
+-- 3(2)(c)). A last day on a weekend or holiday is not moved to the next working day, as Art. 3(4) would allow: holidays
+-- differ from place to place, and an answer that comes early is never late.
 
 SET LOCAL ROLE pulsex_service;
 
@@ -46,18 +46,19 @@ BEGIN
     v_due_on := gdpr.due_date((p_received_at AT TIME ZONE v_time_zone)::date, 1);
     INSERT INTO gdpr.requests (user_id, kind, details, opened_by, received_at, time_zone, due_on, due_at)
     VALUES (
-        p_user_id, p_kind, p_details, CASE WHEN v_is_person THEN 'person' ELSE 'officer' END, p_received_at, v_time_zone,
-        v_due_on, pulsex.delivery_instant(v_due_on + 1, '00:00', v_time_zone)
+        p_user_id, p_kind, p_details, CASE WHEN v_is_person THEN 'person' ELSE 'officer' END, p_received_at,
+        v_time_zone, v_due_on, pulsex.delivery_instant(v_due_on + 1, '00:00', v_time_zone)
     )
     RETURNING request_id INTO v_request_id;
     RETURN v_request_id;
 END
 $$;
 COMMENT ON FUNCTION gdpr.open_request IS
-'Opens a request: access, rectification, erasure, restriction, portability or objection, and returns its id. A person opens
-it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or telephone. Due
-one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already, for a person; PT422
-no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details of over 4000 characters.';
+'Opens a request: access, rectification, erasure, restriction, portability or objection, and returns its id. A person
+opens it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or
+telephone. Due one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already,
+for a person; PT422 no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details
+of over 4000 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) RETURNS gdpr.requests
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -105,8 +106,8 @@ $$;
 COMMENT ON FUNCTION gdpr.extend_request IS
 'Gives two further months, three from receipt in all, and returns the new last day (GDPR Art. 12(3): for complex or many
 requests; tell the person, with p_reason, within the first month).
-Errors: PT404 no such request; PT409 answered, extended before, or due already; PT422 no reason; 23514 one of no or over 1000
-characters.';
+Errors: PT404 no such request; PT409 answered, extended before, or due already; PT422 no reason; 23514 one of no or over
+1000 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.complete_request(
     p_user_id uuid,
@@ -129,8 +130,8 @@ $$;
 COMMENT ON FUNCTION gdpr.complete_request IS
 'Remembers that a request was answered, at p_at: fulfilled, partly_fulfilled, refused or withdrawn; p_note says what was
 done, or why not (GDPR Art. 12(4)). An erasure takes its own request away with everything else: its certificate stays.
-Errors: PT404 no such request; PT409 answered already; PT422 no outcome, or no reason where not all was done; 23514 an unknown
-outcome or a note of over 4000 characters.';
+Errors: PT404 no such request; PT409 answered already; PT422 no outcome, or no reason where not all was done; 23514 an
+unknown outcome or a note of over 4000 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.list_open_requests(p_at timestamptz DEFAULT now())
 RETURNS TABLE (
@@ -169,7 +170,8 @@ BEGIN
     RETURN (SELECT count(*) FROM gdpr.requests AS r WHERE r.completed_at IS NULL AND r.due_at <= p_at);
 END
 $$;
-COMMENT ON FUNCTION ops.overdue_requests IS 'How many requests were due before p_at and aren''t answered, for ops.health.';
+COMMENT ON FUNCTION ops.overdue_requests IS
+'How many requests were due before p_at and aren''t answered, for ops.health.';
 
 SET LOCAL ROLE pulsex_owner;
 

@@ -34,8 +34,8 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.restrict_user IS
 'Stops the processing of a person''s data (GDPR Art. 18), from the next statement of anybody on: nothing is generated,
-handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased. The
-reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
+handed out, sent or counted, and only they write their rows. They can still sign in, read, and be exported and erased.
+The reason is logged. Again changes nothing. Errors: PT404 no such user; PT422 no reason, or over 500 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.lift_restriction(p_user_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''

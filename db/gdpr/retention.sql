@@ -1,7 +1,8 @@
--- How long data is kept: rows that the data map gives a time to live, and accounts that nobody uses (GDPR Art. 5(1)(e)).
+-- How long data is kept: rows that the data map gives a time to live, and accounts that nobody uses (GDPR Art.
+-- 5(1)(e)).
 --
--- What lies in partitions expires with its month, by ops.partitioned_tables. A restricted person's rows and those under a
--- legal hold are passed over here: that they stay is what the restriction or the hold is for.
+-- What lies in partitions expires with its month, by ops.partitioned_tables. A restricted person's rows and those under
+-- a legal hold are passed over here: that they stay is what the restriction or the hold is for.
 
 -- Settings: what the controller decides. A deploy adds what is missing and changes nothing.
 SET LOCAL ROLE pulsex_owner;
@@ -12,10 +13,13 @@ INSERT INTO gdpr.settings (name, value, reason) VALUES
 ('controller', NULL, 'Art. 30(1)(a): name and address; the controller states it.'),
 ('data_protection_officer', NULL, 'Art. 30(1)(a): name and contact; the controller states it.'),
 ('transfers', NULL, 'Art. 30(1)(e): where push and e-mail services send it; the controller states it.'),
-('security_measures', 'Row level security enabled and forced on every table of a person; no role above it; access by routine'
-    ' alone for background jobs; signed sessions; Argon2id password hashes; tokens stored as SHA-256; every change of'
-    ' personal data and every look of the officer''s logged, tamper-evident; erasure replayed after a restore.',
-    'Art. 30(1)(g): what the database does. The controller adds what surrounds it.')
+(
+    'security_measures',
+    'Row level security enabled and forced on every table of a person; no role above it; access by routine alone for'
+    ' background jobs; signed sessions; Argon2id password hashes; tokens stored as SHA-256; every change of personal'
+    ' data and every look of the officer''s logged, tamper-evident; erasure replayed after a restore.',
+    'Art. 30(1)(g): what the database does. The controller adds what surrounds it.'
+)
 ON CONFLICT ON CONSTRAINT settings_pk DO NOTHING;
 
 SET LOCAL ROLE pulsex_service;
@@ -38,9 +42,10 @@ COMMENT ON FUNCTION gdpr.change_setting IS
 'Changes a setting of gdpr.settings, and remembers why; the change is logged. Null takes the value back.
 Errors: PT404 no such setting; PT422 no reason; 23514 a period outside of 7 days to 10 years, or a text too long.';
 
--- Rows with a time to live ----------------------------------------------------------------------------------------------
+-- Rows with a time to live -------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION gdpr.expire_rows(p_schema text, p_table text, p_limit integer, p_at timestamptz)
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
@@ -80,8 +85,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.expire_rows IS
-'Deletes up to p_limit rows of a table that have outlived what the data map gives them at p_at, and returns how many. Rows
-that somebody holds locked, or whose person is restricted or under a hold of their category, are left.';
+'Deletes up to p_limit rows of a table that have outlived what the data map gives them at p_at, and returns how many.
+Rows that somebody holds locked, or whose person is restricted or under a hold of their category, are left.';
 
 CREATE OR REPLACE FUNCTION gdpr.apply_retention(p_limit integer DEFAULT 1000, p_at timestamptz DEFAULT now())
 RETURNS bigint
@@ -109,11 +114,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.apply_retention IS
-'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1 to
-100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked for
-long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
+'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1
+to 100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked
+for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
 
--- Accounts that nobody uses ---------------------------------------------------------------------------------------------
+-- Accounts that nobody uses ------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION gdpr.last_active_at(p_user_id uuid) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
@@ -139,9 +144,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.last_active_at IS
-'When a person last gave a sign of life: registered, used a session, read, rated, set, consented or asked something. Null
-for nobody. Sessions are forgotten a month after they end, so of a person who only ever signs in for less than that, and
-reads nothing, the last visit may be later than this.';
+'When a person last gave a sign of life: registered, used a session, read, rated, set, consented or asked something.
+Null for nobody. Sessions are forgotten a month after they end, so of a person who only ever signs in for less than
+that, and reads nothing, the last visit may be later than this.';
 
 CREATE OR REPLACE FUNCTION gdpr.inactive_accounts(p_at timestamptz DEFAULT now())
 RETURNS TABLE (user_id uuid, last_active_at timestamptz, warned_at timestamptz, erase_after timestamptz)
@@ -164,11 +169,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.inactive_accounts IS
-'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when they
-were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the setting is
-taken back.';
+'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when
+they were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the
+setting is taken back.';
 
-CREATE OR REPLACE FUNCTION gdpr.warn_inactive(p_limit integer DEFAULT 100, p_at timestamptz DEFAULT now()) RETURNS bigint
+CREATE OR REPLACE FUNCTION gdpr.warn_inactive(p_limit integer DEFAULT 100, p_at timestamptz DEFAULT now())
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -203,7 +209,8 @@ account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
 told.';
 
-CREATE OR REPLACE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 10, p_at timestamptz DEFAULT now()) RETURNS bigint
+CREATE OR REPLACE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 10, p_at timestamptz DEFAULT now())
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -225,5 +232,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.erase_inactive IS
-'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since, and
-returns how many. Errors: PT422 p_at null or in the future.';
+'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since,
+and returns how many. Errors: PT422 p_at null or in the future.';

@@ -1,7 +1,7 @@
 -- What a person allowed, asked for, and had stopped: consents, requests, and the restriction of processing.
 --
--- A restricted person's rows are written by nobody but themself, in their session, and by their erasure; triggers on the
--- tables of processing see to it, whoever writes and however. A consent is never changed: giving and withdrawing
+-- A restricted person's rows are written by nobody but themself, in their session, and by their erasure; triggers on
+-- the tables of processing see to it, whoever writes and however. A consent is never changed: giving and withdrawing
 -- are rows of one history, and only an erasure takes them away.
 
 -- migrate:up
@@ -30,7 +30,7 @@ COMMENT ON COLUMN gdpr.settings.value IS
 'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years.';
 COMMENT ON COLUMN gdpr.settings.reason IS 'Why it has this value, for whoever audits it.';
 
--- Consents (GDPR Art. 7) -----------------------------------------------------------------------------------------------
+-- Consents (GDPR Art. 7) ---------------------------------------------------------------------------------------------
 
 CREATE TABLE gdpr.consent_purposes (
     purpose text NOT NULL,
@@ -64,8 +64,8 @@ CREATE TABLE gdpr.consents (
 ALTER TABLE gdpr.consents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE gdpr.consents FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE gdpr.consents IS
-'Every consent given and withdrawn, for the controller to demonstrate (GDPR Art. 7(1)). Append-only; the highest revision
-of a purpose is what holds, and no row means no: silence is not consent (Recital 32).';
+'Every consent given and withdrawn, for the controller to demonstrate (GDPR Art. 7(1)). Append-only; the highest
+revision of a purpose is what holds, and no row means no: silence is not consent (Recital 32).';
 COMMENT ON COLUMN gdpr.consents.revision IS 'Counts a person''s answers to a purpose, from 1.';
 COMMENT ON COLUMN gdpr.consents.is_granted IS 'True: given. False: withdrawn, or declined.';
 COMMENT ON COLUMN gdpr.consents.policy_version IS 'Which text the person had before them.';
@@ -74,7 +74,7 @@ COMMENT ON COLUMN gdpr.consents.recorded_by IS
 CREATE INDEX consents_purpose_idx ON gdpr.consents (purpose);
 COMMENT ON INDEX gdpr.consents_purpose_idx IS 'Foreign key consents_purpose_fk: whether a purpose was ever asked for.';
 
--- Written once ---------------------------------------------------------------------------------------------------------
+-- Written once -------------------------------------------------------------------------------------------------------
 
 GRANT CREATE ON SCHEMA gdpr TO pulsex_service;
 SET LOCAL ROLE pulsex_service;
@@ -148,7 +148,7 @@ COMMENT ON COLUMN gdpr.requests.outcome_note IS
 CREATE INDEX requests_due_at_idx ON gdpr.requests (due_at) WHERE completed_at IS NULL;
 COMMENT ON INDEX gdpr.requests_due_at_idx IS 'gdpr.open_requests and ops.health: what is open, the next due first.';
 
--- Inactive accounts ----------------------------------------------------------------------------------------------------
+-- Inactive accounts --------------------------------------------------------------------------------------------------
 
 CREATE TABLE gdpr.inactivity_warnings (
     user_id uuid NOT NULL,
@@ -172,7 +172,7 @@ FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.consents', '=purpose', '
 CREATE TRIGGER requests_record_change AFTER INSERT OR UPDATE OR DELETE ON gdpr.requests
 FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.requests', '=request_id');
 
--- Who sees what --------------------------------------------------------------------------------------------------------
+-- Who sees what ------------------------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA gdpr TO pulsex_analyst;
 GRANT SELECT ON gdpr.consent_purposes TO pulsex_service, pulsex_app, pulsex_privacy;
@@ -186,14 +186,16 @@ DECLARE
     v_table text;
 BEGIN
     FOREACH v_table IN ARRAY '{consents,requests,inactivity_warnings}'::text[] LOOP
-        EXECUTE format('CREATE POLICY service_all ON gdpr.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table);
+        EXECUTE format(
+            'CREATE POLICY service_all ON gdpr.%I TO pulsex_service USING (true) WITH CHECK (true)', v_table
+        );
         EXECUTE format('COMMENT ON POLICY service_all ON gdpr.%I IS %L', v_table,
             'Definer routines see every row, and check for themselves whose they touch.');
     END LOOP;
 END
 $$;
 
--- Restriction of processing (GDPR Art. 18) -----------------------------------------------------------------------------
+-- Restriction of processing (GDPR Art. 18) ---------------------------------------------------------------------------
 
 SET LOCAL ROLE pulsex_service;
 CREATE FUNCTION gdpr.refuse_restricted() RETURNS trigger
@@ -233,8 +235,8 @@ BEGIN
     END LOOP;
 END
 $$;
--- A schedule is deleted when a restriction begins, which ends processing and isn't any; ratings expire with the month of
--- the briefings they are about, as these do, since a partition goes for everybody or for nobody.
+-- A schedule is deleted when a restriction begins, which ends processing and isn't any; ratings expire with the month
+-- of the briefings they are about, as these do, since a partition goes for everybody or for nobody.
 CREATE TRIGGER briefing_schedule_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_schedule
 FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 CREATE TRIGGER briefing_feedback_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_feedback

@@ -110,8 +110,8 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.issue_unsubscribe_token IS
 'The token for the List-Unsubscribe header of a message (RFC 8058): <user_id>.<64 hex>, seen only now, for one kind and
-channel. p_lifetime: a second to a year. Errors: PT404 no such user; PT403 processing is restricted; PT422 a lifetime out of bounds; 23514 an unknown
-channel or a kind that is none; 23502 a null.';
+channel. p_lifetime: a second to a year. Errors: PT404 no such user; PT403 processing is restricted; PT422 a lifetime
+out of bounds; 23514 an unknown channel or a kind that is none; 23502 a null.';
 
 CREATE OR REPLACE FUNCTION pulsex.unsubscribe(p_token text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''

@@ -155,9 +155,9 @@ event_type (delivered, opened, section_viewed, item_clicked, item_saved, shared,
 Returns how many are new: an event_id that was recorded in the last seven days, or stands twice in the batch, changes
 nothing, so a batch may be sent again. All or nothing. A device''s clock may be off: occurred_at is accepted from 7 days
 ago to 5 minutes ahead.
-Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events, or a bad event: DETAIL is the index, from 0, of
-the first, and the message says what is wrong with it; 23505, and only under REPEATABLE READ, when the batch was sent by
-another transaction meanwhile.';
+Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events,
+or a bad event: DETAIL is the index, from 0, of the first, and the message says what is wrong with it; 23505, and only
+under REPEATABLE READ, when the batch was sent by another transaction meanwhile.';
 
 -- Counting ------------------------------------------------------------------------------------------------------------
 
@@ -238,8 +238,8 @@ END
 $$;
 COMMENT ON FUNCTION ops.roll_up_engagement IS
 'Counts a whole day (UTC) of everybody''s events anew, writes the totals that differ, and returns how many did: after it
-engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no partition has that day''s events (any
-more): their totals stay what they are.';
+engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no
+partition has that day''s events (any more): their totals stay what they are.';
 
 CREATE OR REPLACE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''

@@ -111,8 +111,8 @@ $$;
 COMMENT ON PROCEDURE ops.run_maintenance IS
 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
 ahead, seals on the audit log, feedback and partitions that are expired, time zones, engagement totals, sessions that
-ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses. A
-step that doesn''t get a
-lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
-minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
-way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
+ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses.
+A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10
+s (12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
+maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
+2D000 inside one.';

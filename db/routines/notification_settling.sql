@@ -186,4 +186,5 @@ COMMENT ON FUNCTION pulsex.fail_notification IS
 'A worker says that it couldn''t send what it had leased, and why; saying it again changes nothing. Returns when it is
 tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
 over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
-Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of bounds.';
+Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of
+bounds.';

@@ -136,8 +136,8 @@ $$;
 COMMENT ON FUNCTION ops.make_missing_partition IS
 'Makes the earliest partition that a registered table lacks between the month of p_since and p_months_ahead (null: as
 many as the registry says) after this one, and returns its name; null when there is none to make. It is built apart,
-with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it is
-detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
+with row level security forced and nobody let in but pulsex_service, which backs it up and erases from it even when it
+is detached; and then attached, which locks the parent only SHARE UPDATE EXCLUSIVE
 (https://www.postgresql.org/docs/18/ddl-partitioning.html), but its foreign keys'' other tables SHARE ROW EXCLUSIVE.
 Errors: PT422 an argument out of bounds; 42P07 a table of its name is there, detached; 55P03.';
 

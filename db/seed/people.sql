@@ -114,7 +114,8 @@ ANALYZE seed_person;
 
 CREATE PROCEDURE pg_temp.register_people(p_first integer, p_last integer)
 LANGUAGE plpgsql
--- Each registers, signs in, says what they want and consent to, and follows topics, as the application would have them do.
+-- Each registers, signs in, says what they want and consent to, and follows topics, as the application would have them
+-- do.
 AS $$
 DECLARE
     -- Argon2id, with argon2-cffi's defaults, of the password of everybody here: correct horse battery staple

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import psycopg
 import pytest
 
 from pulsex import pages, privacy
+from pulsex.deploy import DB
 
+GUIDE = (DB / "privacy.md").read_text()
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -171,7 +174,7 @@ def document(value: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["<script>alert(1)</script>", {"<b>": ["<i>", {"a": "\"><script>"}]}, ["</dd>"]])
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", {"<b>": ["<i>", {"a": '"><script>'}]}, ["</dd>"]])
 def test_what_people_wrote_is_text_on_the_page(value):
     """Markup in a value, a key or the name stays what it is, and the page stays whole."""
     page = pages.export(document(value), "<script>@example.com")
@@ -194,3 +197,27 @@ def test_a_page_needs_nothing_beside_it():
     assert {"script", "img", "link", "iframe"}.isdisjoint(tag for tag, _ in tags)
     assert ("html", {"lang": "en"}) in tags
     assert [tag for tag, _ in tags if tag == "h1"] == ["h1"]
+
+
+def test_the_guide_works(officer, published):
+    """Every statement of db/privacy.md, in order, as the officer: what one returns is the next one's variable."""
+    known = {"user_id": str(published.user_id)}
+    for statement in "".join(re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)).strip().rstrip(";").split(";"):
+        parameters = re.findall(r":'(\w+)'", statement)
+        sql = re.sub(r":'\w+'", "%s", statement)
+        rows = officer.rows(sql, *(known[name] for name in parameters))
+        for routine, name in {"open_request": "request_id", "place_hold": "hold_id"}.items():
+            if f"gdpr.{routine}(" in statement:
+                known[name] = str(rows[0][0])
+        if "export_erasure_ledger" in statement:
+            known["ledger"] = json.dumps(rows[0][0])
+
+
+def test_the_guide_has_every_command(capsys):
+    """Each command of the parser is in the guide's table, and none that isn't there."""
+    with pytest.raises(SystemExit):
+        privacy.main(["--help"])
+    [commands] = re.findall(r"positional arguments:.*?COMMAND(.*?)\n\n", capsys.readouterr().out, re.DOTALL)
+    there = set(re.findall(r"^    (\w+) ", commands, re.MULTILINE))
+    table = GUIDE.partition("| command | does |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"(?:gdpr -- |· `)(\w+)", table)) == there

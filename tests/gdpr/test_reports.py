@@ -40,7 +40,7 @@ RATE = """
 def gather(dba, people: int) -> list:
     """Add so many people; return their ids. The superuser is the analyst afterwards."""
     dba.rows("SELECT ops.ensure_partitions(p_since => '2020-02-01')")
-    with dba._statement() as connection:  # noqa: SLF001  # named parameters, which no verb takes
+    with dba._statement() as connection:  # named parameters, which no verb takes
         [ids] = connection.execute(CROWD, {"people": people}).fetchone()
         for statement in RATE.split(";"):
             connection.execute(statement, {"people": ids})
@@ -128,14 +128,14 @@ def test_what_the_controller_states_is_in_the_record(privacy):
 
 @pytest.mark.parametrize("view", [DAY, MONTH, FOLLOWERS])
 def test_a_group_of_nine_is_not_shown(dba, view):
-    """k is ten."""
+    """K is ten."""
     gather(dba, 9)
     dba.is_empty(view)
 
 
 @pytest.mark.parametrize(("people", "shown"), [(10, 10), (11, 10), (19, 10), (20, 20)])
 def test_who_joins_a_group_makes_no_difference_but_at_a_ten(dba, people, shown):
-    """Ten and eleven are shown alike, so knowing ten of eleven tells nothing of the last; the limit is the twentieth."""
+    """Ten and eleven are shown alike, so knowing ten of eleven tells nothing of the last; the twentieth shows."""
     gather(dba, people)
     dba.results_eq(DAY, [(shown,)])
     dba.results_eq(MONTH, [(shown, 4)])

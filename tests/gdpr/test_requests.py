@@ -69,7 +69,9 @@ def test_the_calendar_is_the_persons(dba, zone, due_on, due_at):
     dba.rows("SET LOCAL timezone = 'UTC'")
     alice = dba.value("UPDATE pulsex.users SET time_zone = %s WHERE display_name = 'Alice' RETURNING user_id", zone)
     request_id = dba.value(BY_LETTER, alice, "2024-01-31 23:30+00")
-    dba.results_eq("SELECT due_on, due_at::text FROM gdpr.requests WHERE request_id = %s", [(due_on, due_at)], request_id)
+    dba.results_eq(
+        "SELECT due_on, due_at::text FROM gdpr.requests WHERE request_id = %s", [(due_on, due_at)], request_id
+    )
 
 
 def test_a_request_is_extended_by_two_months_from_receipt(privacy, published, request_id):

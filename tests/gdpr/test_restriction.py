@@ -18,7 +18,8 @@ WRITES = {
         "DELETE FROM pulsex.user_preferences WHERE user_id = %s",
     ],
     "pulsex.user_topics": [
-        "INSERT INTO pulsex.user_topics (user_id, topic_id) SELECT %s, topic_id FROM pulsex.topics WHERE slug = 'cities'",
+        """INSERT INTO pulsex.user_topics (user_id, topic_id)
+        SELECT %s, topic_id FROM pulsex.topics WHERE slug = 'cities'""",
         "UPDATE pulsex.user_topics SET weight = 2 WHERE user_id = %s",
         "DELETE FROM pulsex.user_topics WHERE user_id = %s",
     ],
@@ -94,9 +95,7 @@ ABOUT_ONE = {
     "pulsex.topic_affinity": "SELECT pulsex.topic_affinity(%s)",
     "pulsex.enqueue_notification": "SELECT pulsex.enqueue_notification(%s, 'in_app', 'topic_alert')",
     "pulsex.cancel_notification": "SELECT pulsex.cancel_notification(%s, gen_random_uuid())",
-    "pulsex.complete_notification": (
-        "SELECT pulsex.complete_notification(%s, gen_random_uuid(), gen_random_uuid())"
-    ),
+    "pulsex.complete_notification": ("SELECT pulsex.complete_notification(%s, gen_random_uuid(), gen_random_uuid())"),
     "pulsex.fail_notification": "SELECT pulsex.fail_notification(%s, gen_random_uuid(), gen_random_uuid(), 'e')",
     "pulsex.issue_unsubscribe_token": "SELECT pulsex.issue_unsubscribe_token(%s, 'email', 'offer')",
     "ops.revive_notification": "SELECT ops.revive_notification(%s, gen_random_uuid())",
@@ -157,7 +156,7 @@ def test_they_themself_may_read_and_write(alice, privacy, worker):
     privacy.rows(RESTRICT, alice.user_id)
     alice.results_eq("SELECT count(*) FROM pulsex.briefings", [(1,)])
     alice.lives_ok("SELECT pulsex.record_feedback(user_id, briefing_date, 2::smallint) FROM pulsex.briefings")
-    alice.lives_ok("SELECT pulsex.update_preferences(%s, '{\"delivery_time\": \"06:00\"}')", alice.user_id)
+    alice.lives_ok('SELECT pulsex.update_preferences(%s, \'{"delivery_time": "06:00"}\')', alice.user_id)
     alice.lives_ok("SELECT pulsex.mark_briefing_read(user_id, briefing_date) FROM pulsex.briefings")
     worker.throws_ok(ABOUT_ONE["pulsex.generation_context"], "PT403", alice.user_id)
 

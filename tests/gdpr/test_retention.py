@@ -95,9 +95,7 @@ def test_a_restricted_persons_rows_stay(dba, published):
 def test_rows_under_a_hold_stay_until_it_ends(dba, published):
     """A hold of their category keeps them; released, they go."""
     expire(dba, published.user_id)
-    dba.rows(
-        "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'access', 'a lawsuit')", published.user_id
-    )
+    dba.rows("INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'access', 'a lawsuit')", published.user_id)
     dba.results_eq(APPLY, [(0,)])
     dba.rows("UPDATE gdpr.holds SET released_at = now() WHERE category = 'access'")
     dba.results_eq(APPLY, [(1,)])
@@ -235,5 +233,7 @@ def test_maintenance_does_all_of_it(worker, dba, published):
     expire(dba, published.user_id)
     worker.connection.execute("CALL ops.run_maintenance()")
     assert tokens(dba, published.user_id) == 0
-    tasks = "SELECT task FROM ops.maintenance_tasks WHERE task ~ 'expired rows|inactive' AND failed_at IS NULL ORDER BY 1"
+    tasks = (
+        "SELECT task FROM ops.maintenance_tasks WHERE task ~ 'expired rows|inactive' AND failed_at IS NULL ORDER BY 1"
+    )
     dba.results_eq(tasks, [("expired rows",), ("inactive accounts erased",), ("inactive accounts warned",)])

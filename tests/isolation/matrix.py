@@ -113,7 +113,8 @@ CALLERS = {
     "pulsex_app": """
         auth.current_user_id auth.end_all_sessions auth.end_session auth.rotate_session auth.touch_session
         auth.use_session gdpr.consent_history gdpr.export_user_data gdpr.export_user_data_rows gdpr.open_request
-        gdpr.record_consent gdpr.visible_people pulsex.briefing_history pulsex.day_starts_at pulsex.engagement_summary pulsex.find_briefings
+        gdpr.record_consent gdpr.visible_people
+        pulsex.briefing_history pulsex.day_starts_at pulsex.engagement_summary pulsex.find_briefings
         pulsex.follow_topics pulsex.forget_device pulsex.is_briefing_content pulsex.mark_briefing_read
         pulsex.mark_notifications_read pulsex.record_events pulsex.record_feedback pulsex.register_device
         pulsex.require_page pulsex.search_briefings pulsex.todays_briefing pulsex.unread_notifications
@@ -144,7 +145,8 @@ CALLERS = {
     "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
     "pulsex_owner": """
         audit.record_change audit.refuse_change audit.release_month
-        gdpr.record_scrub gdpr.refuse_restricted gdpr.relations_to_scrub gdpr.unclassified_columns ops.delete_expired_feedback""",
+        gdpr.record_scrub gdpr.refuse_restricted gdpr.relations_to_scrub gdpr.unclassified_columns
+        ops.delete_expired_feedback""",
 }
 
 Grants = dict[tuple[str, str, str], str]
