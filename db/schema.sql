@@ -7094,6 +7094,8 @@ CREATE TRIGGER consents_refuse_rewriting BEFORE DELETE OR UPDATE ON gdpr.consent
 
 CREATE TRIGGER consents_refuse_truncation BEFORE TRUNCATE ON gdpr.consents FOR EACH STATEMENT EXECUTE FUNCTION gdpr.refuse_rewriting('gdpr.consents');
 
+CREATE TRIGGER holds_record_change AFTER INSERT OR DELETE OR UPDATE ON gdpr.holds FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.holds', '=hold_id');
+
 CREATE TRIGGER requests_record_change AFTER INSERT OR DELETE OR UPDATE ON gdpr.requests FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.requests', '=request_id');
 
 CREATE TRIGGER briefing_feedback_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefing_feedback', '=briefing_date', '=edition', '=item_id');

@@ -42,7 +42,7 @@ INSERT INTO gdpr.data_map_tables (
 (81, 'pulsex', 'notification_queue', 'notifications', 'delivery under way', FALSE, 'internals of a queue', NULL, NULL),
 (82, 'pulsex', 'notification_attempts', 'notifications', 'delivery attempt', FALSE, 'a log itself', NULL, NULL),
 (83, 'pulsex', 'unsubscriptions', 'notifications', 'unsubscription', FALSE, 'set by the person alone', NULL, NULL),
-(84, 'pulsex', 'unsubscribe_tokens', 'notifications', 'link in a message', FALSE, 'a log itself', '1 month', 'expires_at'),
+(84, 'pulsex', 'unsubscribe_tokens', 'notifications', 'link in a message', FALSE, 'a log', '1 day', 'expires_at'),
 (90, 'gdpr', 'holds', 'privacy', 'legal hold', TRUE, 'personal data', NULL, NULL),
 (91, 'gdpr', 'consents', 'privacy', 'consent', TRUE, 'personal data', NULL, NULL),
 (92, 'gdpr', 'requests', 'privacy', 'request', TRUE, 'personal data', '3 years', 'completed_at'),

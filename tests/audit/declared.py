@@ -14,6 +14,7 @@ class Audited:
     withheld: tuple[str, ...] = ()
     digested: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    row: str = "true"  # which of Alice's rows, where she has several
 
     @property
     def arguments(self) -> list[str]:
@@ -38,17 +39,28 @@ AUDITED = {
     "pulsex.devices": Audited(
         ("platform", "'ios'"), key=("device_id",), digested=("push_token",), ignored=("last_seen_at",)
     ),
-    "pulsex.notifications": Audited(("read_at", "'2026-01-01Z'"), key=("notification_id",)),
+    "gdpr.consents": Audited(("", ""), key=("purpose", "revision")),
+    "gdpr.holds": Audited(("reason", "'Another claim'"), key=("hold_id",)),
+    "gdpr.requests": Audited(("details", "'All of it.'"), key=("request_id",)),
+    "pulsex.notifications": Audited(
+        ("read_at", "'2026-01-01Z'"), key=("notification_id",), row="kind = 'briefing_ready'"
+    ),
     "pulsex.push_token_owners": Audited(("device_id", "device_id"), key=("push_token_hash",)),
     "pulsex.user_preferences": Audited(("max_items", "7")),
     "pulsex.user_topics": Audited(("weight", "2"), key=("topic_id",)),
     "pulsex.users": Audited(("display_name", "'Alicia'")),
 }
+# What isn't updated or deleted by anybody, so only inserts are recorded.
+APPEND_ONLY = {"gdpr.consents"}
 EXEMPT = {
     "audit.events": "the log itself",
+    "gdpr.inactivity_warnings": "worked out from when an account was last used",
     "pulsex.briefing_schedule": "a queue: what is due follows from zone and preferences, and leases are nobody's data",
     "pulsex.engagement_daily": "recomputed from engagement_events",
     "pulsex.engagement_events": "a log itself, of high volume and never changed",
+    "pulsex.engagement_marks": "the insides of a count",
     "pulsex.notification_attempts": "a log itself",
     "pulsex.notification_queue": "the insides of a queue; the notification is audited",
+    "pulsex.unsubscribe_tokens": "a link in a message, which is audited",
+    "pulsex.unsubscriptions": "written by the person alone, as they say it",
 }
