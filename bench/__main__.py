@@ -6,9 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import erase, harness, rls
+from bench import audit, erase, harness, rls
 
-PARTS: dict[str, Callable[[], bool]] = {"erase": erase.run, "harness": harness.run, "rls": rls.run}
+PARTS: dict[str, Callable[[], bool]] = {
+    "audit": audit.run,
+    "erase": erase.run,
+    "harness": harness.run,
+    "rls": rls.run,
+}
 
 
 def main() -> int:

@@ -5,7 +5,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL lock_timeout = '2s';
-GRANT CREATE ON SCHEMA auth, pulsex, ops, gdpr TO pulsex_service;
+GRANT CREATE ON SCHEMA auth, pulsex, ops, audit, gdpr TO pulsex_service;
 
 \ir routines/identity.sql
 \ir routines/sessions.sql
@@ -15,13 +15,16 @@ GRANT CREATE ON SCHEMA auth, pulsex, ops, gdpr TO pulsex_service;
 \ir routines/briefings.sql
 \ir routines/search.sql
 \ir routines/engagement.sql
+\ir routines/audit.sql
+\ir routines/audit_seals.sql
+\ir routines/audit_verify.sql
 \ir routines/partitions.sql
 \ir routines/maintenance.sql
 \ir routines/health.sql
 \ir gdpr_compliance.sql
 \ir routines/privileges.sql
 
-REVOKE CREATE ON SCHEMA auth, pulsex, ops, gdpr FROM pulsex_service;
+REVOKE CREATE ON SCHEMA auth, pulsex, ops, audit, gdpr FROM pulsex_service;
 
 -- What a database must have before its first request: partitions, zones, keys, and a whole data map.
 SET LOCAL ROLE pulsex_service;

@@ -3,6 +3,12 @@
 
 SET check_function_bodies = false;
 
+CREATE SCHEMA audit;
+
+ALTER SCHEMA audit OWNER TO pulsex_owner;
+
+COMMENT ON SCHEMA audit IS 'The append-only log of changes to personal data, and its seals.';
+
 CREATE SCHEMA auth;
 
 ALTER SCHEMA auth OWNER TO pulsex_owner;
@@ -26,6 +32,542 @@ CREATE SCHEMA pulsex;
 ALTER SCHEMA pulsex OWNER TO pulsex_owner;
 
 COMMENT ON SCHEMA pulsex IS 'The app''s data, each person''s own under row level security.';
+
+CREATE FUNCTION audit.begin_erasure(p_user_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    EXECUTE format('SET LOCAL pulsex.erasure = %L', audit.erasure_mark(p_user_id));
+END
+$$;
+
+ALTER FUNCTION audit.begin_erasure(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.begin_erasure(p_user_id uuid) IS 'From here to audit.scrub(), or the end of the transaction, nothing is written about this person, since it would only
+have to be blotted out again: gdpr.erase_user() says so before it deletes their rows.';
+
+CREATE FUNCTION audit.erasure_mark(p_user_id uuid) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_subject bytea := convert_to('erasure of ' || p_user_id, 'UTF8')
+        || timestamptz_send(now()) || int4send(pg_backend_pid());
+BEGIN
+    RETURN (
+        SELECT p_user_id || '.' || encode(sha256(k.outer_pad || sha256(k.inner_pad || v_subject)), 'hex')
+        FROM auth.signing_key AS k
+    );
+END
+$$;
+
+ALTER FUNCTION audit.erasure_mark(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.erasure_mark(p_user_id uuid) IS 'What stands in pulsex.erasure while a person is being erased: their id, and HMAC-SHA256 (RFC 2104) over it, the start
+of this transaction and the backend''s pid, under the key that signs contexts. Anybody may set pulsex.erasure; only the
+service can work out what to set it to.';
+
+CREATE FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(concat(p_action, ' ', COALESCE(p_table_name, '-'::text), ' ', p_role_name), 'UTF8'::name)));
+
+ALTER FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) IS 'SHA-256 over what of an event stays for ever: all but its owner, payload and salt, to which the commitment commits. No
+two events spell the same, since neither action nor table has a space in it.';
+
+CREATE FUNCTION audit.is_erasing(p_user_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF current_setting('pulsex.erasure', true) LIKE p_user_id || '.%' THEN
+        RETURN current_setting('pulsex.erasure') = audit.erasure_mark(p_user_id);
+    END IF;
+    RETURN FALSE;
+END
+$$;
+
+ALTER FUNCTION audit.is_erasing(p_user_id uuid) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.is_erasing(p_user_id uuid) IS 'True while this transaction erases this person: audit.begin_erasure() said so.';
+
+CREATE FUNCTION audit.oldest_unsealed() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN (SELECT min(u.occurred_at) FROM audit.unsealed_events AS u);
+END
+$$;
+
+ALTER FUNCTION audit.oldest_unsealed() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.oldest_unsealed() IS 'When the oldest event happened that no seal covers, or null: for ops.health. It grows old when nobody seals, or when an
+event was deleted before it was sealed.';
+
+CREATE FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    PERFORM audit.write_event(
+        coalesce(p_user_id, '00000000-0000-0000-0000-000000000000'), NULL, p_action, coalesce(p_details, '{}')
+    );
+END
+$$;
+
+ALTER FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) IS 'Writes an event that is no row''s change: read, export, erase, restrict, revoke_sessions, login_failed, … about the
+data of p_user_id; null: nobody''s. p_details is a JSON object without secrets. For definer routines alone: nobody else
+may call it. It belongs to the transaction, and is rolled back with it. Errors: 23514 an action that isn''t 1 to 60
+lower-case letters and underscores.';
+
+CREATE FUNCTION audit.record_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_old jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    v_new jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+    v_is_update boolean := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
+    v_same text[];
+    v_key jsonb := '{}';
+    v_withheld text[];
+    v_argument text;
+    v_column text;
+BEGIN
+    IF v_is_update THEN
+        v_same := ARRAY(SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key) || 'updated_at'::text;
+    END IF;
+    FOREACH v_argument IN ARRAY TG_ARGV[1:] LOOP
+        v_column := substr(v_argument, 2);
+        IF v_argument LIKE '=%' THEN
+            v_key := v_key || jsonb_build_object(v_column, v_new -> v_column);
+        ELSIF v_column = ANY (v_same) THEN
+            CONTINUE;
+        ELSIF v_argument LIKE '#%' THEN
+            v_old := v_old
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_old ->> v_column, 'UTF8')), 'hex'));
+            v_new := v_new
+                || jsonb_build_object(v_column, encode(sha256(convert_to(v_new ->> v_column, 'UTF8')), 'hex'));
+        ELSE
+            v_withheld := v_withheld || v_column;
+        END IF;
+    END LOOP;
+    v_old := v_old - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
+    v_new := v_new - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
+
+    IF NOT v_is_update THEN
+        -- A row that passes to another person is gone from the one and new to the other; neither's record names both.
+        IF v_old IS NOT NULL THEN
+            PERFORM audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
+        END IF;
+        IF v_new IS NOT NULL THEN
+            PERFORM audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
+        END IF;
+    ELSIF v_new <> '{}' OR v_withheld IS NOT NULL THEN
+        PERFORM audit.write_event(
+            NEW.user_id, TG_ARGV[0], 'update', jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new)
+            || CASE WHEN v_withheld IS NULL THEN '{}' ELSE jsonb_build_object('withheld', v_withheld) END
+        );
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION audit.record_change() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.record_change() IS 'Trigger, after a row is inserted, updated or deleted: writes the event. Its arguments are the table as schema.table,
+then =column for each column of the key but user_id, -column for a secret, whose value is never recorded, and #column
+for what is recorded by its SHA-256 in hexadecimal, of the text of a JSON document as it is of text. An insert is
+recorded with the whole row, so that every later state follows from the log; a delete with what was there; an update
+with its key and what changed, old and new, and nothing when nothing did. updated_at is left out of updates: the event
+has a time.';
+
+CREATE FUNCTION audit.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF TG_ARGV[0] = 'audit.events' AND TG_OP = 'DELETE' THEN
+        IF audit.is_erasing(OLD.user_id) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'PT403';
+END
+$$;
+
+ALTER FUNCTION audit.refuse_change() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.refuse_change() IS 'Trigger: nobody changes the log, a superuser neither, unless they take the trigger away, which audit.verify() reports.
+The one exception are the events of a person who is being erased. Its argument is the table. Errors: PT403.';
+
+CREATE FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM audit.unsealed_events AS u WHERE u.occurred_at >= p_from AND u.occurred_at < p_to)
+        OR EXISTS (
+            SELECT FROM audit.seal_contents AS c INNER JOIN audit.seals AS s ON s.seal_id = c.seal_id
+            WHERE s.first_at >= p_from AND s.last_at < p_to
+        )
+    THEN
+        PERFORM audit.record('expire', NULL, jsonb_build_object('from', p_from, 'to', p_to));
+        PERFORM audit.seal();
+    END IF;
+    IF EXISTS (SELECT FROM audit.unsealed_events AS u WHERE u.occurred_at >= p_from AND u.occurred_at < p_to) THEN
+        RAISE EXCEPTION 'events from % to % can''t be sealed', p_from, p_to USING ERRCODE = '55000';
+    END IF;
+    DELETE FROM audit.seal_contents AS c USING audit.seals AS s
+    WHERE c.seal_id = s.seal_id AND s.first_at >= p_from AND s.last_at < p_to;
+END
+$$;
+
+ALTER FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) IS 'Before a month of the log is detached or dropped, from p_from to before p_to: records that it expires, seals all there
+is, so that the chain says from when on the log is kept, and forgets which events the month''s seals were of. The seals
+stay. Again changes nothing. Errors: 55000 an event of that month can''t be sealed, since it is gone.';
+
+CREATE FUNCTION audit.scrub(p_user_id uuid, p_tables text[] DEFAULT NULL::text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_nobody uuid := '00000000-0000-0000-0000-000000000000';
+    v_months jsonb;
+    v_scrubbed bigint;
+BEGIN
+    IF p_user_id IS NULL OR p_user_id = v_nobody THEN
+        RAISE EXCEPTION 'nobody is no person to erase' USING ERRCODE = 'PT422';
+    END IF;
+    PERFORM audit.begin_erasure(p_user_id);
+    WITH gone AS (
+        DELETE FROM audit.events AS e
+        WHERE e.user_id = p_user_id AND (p_tables IS NULL OR e.table_name = ANY (p_tables))
+        RETURNING e.occurred_at, e.event_id, e.role_name, e.table_name, e.action, e.commitment
+    ), blank AS (
+        INSERT INTO audit.events (user_id, occurred_at, event_id, role_name, table_name, action, commitment)
+        SELECT v_nobody, g.occurred_at, g.event_id, g.role_name, g.table_name, g.action, g.commitment FROM gone AS g
+        RETURNING occurred_at
+    ), months AS (
+        SELECT to_char(b.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS events
+        FROM blank AS b GROUP BY month
+    )
+    SELECT jsonb_object_agg(m.month, m.events), coalesce(sum(m.events), 0) INTO v_months, v_scrubbed FROM months AS m;
+    SET LOCAL pulsex.erasure = '';
+    IF v_scrubbed > 0 THEN
+        PERFORM audit.record('scrub', NULL, jsonb_build_object('events', v_months));
+    END IF;
+    RETURN v_scrubbed;
+END
+$$;
+
+ALTER FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) IS 'Erases a person from the log, or from its events of p_tables (schema.table; null: all events): payload and salt go, and
+the id becomes all zeros; time, role, table, action and commitment stay, so every seal still holds. Returns how many.
+How many of which month is recorded as an event, scrub, that is nobody''s: audit.verify() compares it with the blank
+events there are. For gdpr.erase_user() alone: nobody else may call it. Ends what audit.begin_erasure() began.
+Errors: PT422 no person.';
+
+CREATE FUNCTION audit.seal() RETURNS bytea
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_first timestamptz;
+    v_last timestamptz;
+    v_batch record;
+    v_seal audit.seals;
+    v_previous bytea;
+BEGIN
+    -- Sealers take turns; writers never come near this table.
+    LOCK TABLE audit.seal_contents IN SHARE UPDATE EXCLUSIVE MODE;
+    SELECT s.* INTO v_seal FROM audit.seals AS s ORDER BY s.seal_id DESC LIMIT 1;
+    v_previous := v_seal.digest;
+    v_seal.kept_from := greatest(v_seal.kept_from, (
+        SELECT coalesce(date_trunc('month', now() AT TIME ZONE 'UTC' - r.retention) AT TIME ZONE 'UTC', '-infinity')
+        FROM ops.partitioned_tables AS r WHERE r.schema_name = 'audit' AND r.table_name = 'events'
+    ), '-infinity');
+    SELECT min(u.occurred_at), max(u.occurred_at) INTO v_first, v_last FROM audit.unsealed_events AS u;
+
+    FOR v_batch IN
+        WITH taken AS (
+            DELETE FROM audit.unsealed_events AS u USING audit.events AS e
+            WHERE u.occurred_at = e.occurred_at AND u.event_id = e.event_id AND e.occurred_at BETWEEN v_first AND v_last
+            RETURNING e.event_id, e.occurred_at, date_trunc('month', e.occurred_at AT TIME ZONE 'UTC')::date AS month,
+                audit.event_digest(e.event_id, e.occurred_at, e.role_name, e.table_name, e.action, e.commitment)
+                    AS digest
+        ), numbered AS (
+            SELECT t.*, (row_number() OVER (PARTITION BY t.month ORDER BY t.event_id) - 1) / 10000 AS batch
+            FROM taken AS t
+        )
+        SELECT n.month, n.batch, min(n.occurred_at) AS first_at, max(n.occurred_at) AS last_at,
+            array_agg(n.event_id ORDER BY n.event_id) AS event_ids,
+            sha256(string_agg(n.digest, '' ORDER BY n.event_id)) AS contents_digest
+        FROM numbered AS n GROUP BY n.month, n.batch ORDER BY n.month, n.batch
+    LOOP
+        v_seal.seal_id := coalesce(v_seal.seal_id, 0) + 1;
+        v_seal.sealed_at := clock_timestamp();
+        v_seal.month := v_batch.month;
+        v_seal.first_at := v_batch.first_at;
+        v_seal.last_at := v_batch.last_at;
+        v_seal.events := cardinality(v_batch.event_ids);
+        v_seal.contents_digest := v_batch.contents_digest;
+        v_seal.digest := audit.seal_digest(v_previous, v_seal);
+        INSERT INTO audit.seals SELECT v_seal.*;
+        INSERT INTO audit.seal_contents (seal_id, event_ids) VALUES (v_seal.seal_id, v_batch.event_ids);
+        v_previous := v_seal.digest;
+    END LOOP;
+    RETURN v_previous;
+END
+$$;
+
+ALTER FUNCTION audit.seal() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.seal() IS 'Seals every event that it can see and no seal covers yet, at most 10000 to a seal and each month''s apart, and returns
+the last digest of the chain: keep it outside of this server, for audit.verify(). Null: nothing was ever sealed. With
+nothing new it changes nothing. Writers don''t wait for it; another sealer does, until this transaction ends.
+Errors: 40001 or 23505 in a REPEATABLE READ transaction that began before another sealer''s ended.';
+
+CREATE TABLE audit.seals (
+    seal_id bigint NOT NULL,
+    sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    kept_from timestamp with time zone NOT NULL,
+    month date NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    events integer NOT NULL,
+    contents_digest bytea NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT seals_digests_check CHECK (((octet_length(contents_digest) = 32) AND (octet_length(digest) = 32))),
+    CONSTRAINT seals_events_check CHECK ((events > 0)),
+    CONSTRAINT seals_seal_id_check CHECK ((seal_id > 0))
+);
+
+ALTER TABLE ONLY audit.seals FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seals OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.seals IS 'The chain: each seal''s digest covers the one before it and the events of one batch, all of one month, so that a month
+can be dropped whole. Append-only, for ever, and tells of nobody: UPDATE, DELETE and TRUNCATE raise PT403.';
+
+COMMENT ON COLUMN audit.seals.seal_id IS '1, 2, 3, … without a gap; the key is what keeps the chain from forking.';
+
+COMMENT ON COLUMN audit.seals.kept_from IS 'The retention of audit.events as it was at this seal: what happened before this may be gone. Never earlier than the
+seal''s before.';
+
+COMMENT ON COLUMN audit.seals.month IS 'The first day of its events'' month (UTC).';
+
+COMMENT ON COLUMN audit.seals.contents_digest IS 'SHA-256 over audit.event_digest() of each of its events, in the order of event_id.';
+
+COMMENT ON COLUMN audit.seals.digest IS 'audit.seal_digest() of the previous digest and this row.';
+
+CREATE FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN sha256(((((((((COALESCE(p_previous, '\x'::bytea) || int8send((p_seal).seal_id)) || timestamptz_send((p_seal).sealed_at)) || timestamptz_send((p_seal).kept_from)) || date_send((p_seal).month)) || timestamptz_send((p_seal).first_at)) || timestamptz_send((p_seal).last_at)) || int4send((p_seal).events)) || (p_seal).contents_digest));
+
+ALTER FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) IS 'SHA-256 over the digest of the previous seal (nothing before the first) and every column of this one but its digest.';
+
+CREATE FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_to timestamp with time zone DEFAULT 'infinity'::timestamp with time zone, p_limit integer DEFAULT 100) RETURNS TABLE(occurred_at timestamp with time zone, event_id uuid, role_name text, table_name text, action text, payload jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_read bigint;
+BEGIN
+    IF p_user_id IS NULL OR p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'a page of one person''s trail has 1 to 10000 events' USING ERRCODE = 'PT422';
+    END IF;
+    RETURN QUERY
+    SELECT e.occurred_at, e.event_id, e.role_name, e.table_name, e.action, e.payload FROM audit.events AS e
+    WHERE e.user_id = p_user_id AND e.occurred_at >= p_from AND e.occurred_at < p_to
+    ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT p_limit;
+    GET DIAGNOSTICS v_read = ROW_COUNT;
+    PERFORM audit.record('read', p_user_id, jsonb_build_object(
+        'what', 'audit.trail', 'from', p_from, 'to', p_to, 'events', v_read
+    ));
+END
+$$;
+
+ALTER FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) IS 'What happened to a person''s data from p_from to before p_to, the newest first; the next page is up to the last
+occurred_at of this one. That it was read is an event itself: commit it, since rolling back leaves no trace of the read
+but in the server''s own log. Errors: PT422 no person, or p_limit outside 1 to 10000.';
+
+CREATE FUNCTION audit.verify(p_expected_digest bytea DEFAULT NULL::bytea) RETURNS TABLE(finding text, seal_id bigint, event_id uuid, detail text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_kept_from timestamptz := coalesce(
+        (SELECT s.kept_from FROM audit.seals AS s ORDER BY s.seal_id DESC LIMIT 1), '-infinity'
+    );
+BEGIN
+    IF p_expected_digest IS NOT NULL
+        AND NOT EXISTS (SELECT FROM audit.seals AS s WHERE s.digest = p_expected_digest)
+    THEN
+        RETURN QUERY SELECT 'rolled_back', NULL::bigint, NULL::uuid, 'no seal has the expected digest';
+    END IF;
+
+    RETURN QUERY
+    WITH chain AS (
+        SELECT s.seal_id AS number, s.digest, audit.seal_digest(lag(s.digest) OVER w, s) AS wanted,
+            lag(s.seal_id, 1, 0::bigint) OVER w AS previous
+        FROM audit.seals AS s WINDOW w AS (ORDER BY s.seal_id)
+    )
+    SELECT CASE WHEN c.previous + 1 = c.number THEN 'seal_changed' ELSE 'seal_missing' END,
+        c.previous + 1, NULL::uuid,
+        CASE
+            WHEN c.previous + 1 = c.number THEN 'its digest doesn''t follow from it and the seal before it'
+            ELSE format('there is none from %s to %s', c.previous + 1, c.number - 1)
+        END
+    FROM chain AS c WHERE c.previous + 1 <> c.number OR c.digest <> c.wanted
+    ORDER BY c.number;
+
+    -- One pass over the events beside the ids that the seals and the waiting list have; seal 0 is what waits.
+    RETURN QUERY
+    WITH listed AS (
+        SELECT s.seal_id AS number, c.id, NULL::timestamptz AS occurred_at
+        FROM audit.seals AS s
+        INNER JOIN audit.seal_contents AS l ON l.seal_id = s.seal_id
+        CROSS JOIN unnest(l.event_ids) AS c (id)
+        WHERE s.last_at >= v_kept_from
+        UNION ALL
+        SELECT 0, u.event_id, u.occurred_at FROM audit.unsealed_events AS u
+    ), present AS (
+        SELECT e.event_id AS id, e.occurred_at,
+            audit.event_digest(e.event_id, e.occurred_at, e.role_name, e.table_name, e.action, e.commitment) AS digest,
+            sha256(e.salt || convert_to(e.payload::text, 'UTF8')) <> e.commitment AS is_changed,
+            e.payload ->> 'user_id' IS DISTINCT FROM e.user_id::text AND e.payload IS NOT NULL AS is_misplaced
+        FROM audit.events AS e WHERE e.occurred_at >= v_kept_from
+    ), compared AS (
+        SELECT l.number, count(p.id) AS events, sha256(string_agg(p.digest, '' ORDER BY p.id)) AS digest,
+            array_agg(l.id) FILTER (WHERE p.id IS NULL OR l.occurred_at <> p.occurred_at) AS missing,
+            array_agg(p.id) FILTER (WHERE p.is_changed) AS changed,
+            array_agg(p.id) FILTER (WHERE p.is_misplaced) AS misplaced,
+            array_agg(p.id) FILTER (WHERE l.number IS NULL) AS forged
+        FROM listed AS l FULL JOIN present AS p ON p.id = l.id GROUP BY l.number
+    )
+    SELECT f.finding, nullif(c.number, 0), f.id, f.detail
+    FROM compared AS c CROSS JOIN LATERAL (
+        SELECT 'event_missing' AS finding, m.id, 'it is listed, and not there or not at its time' AS detail
+        FROM unnest(c.missing) AS m (id)
+        UNION ALL
+        SELECT 'event_changed', m.id, 'its payload isn''t what its commitment says' FROM unnest(c.changed) AS m (id)
+        UNION ALL
+        SELECT 'event_changed', m.id, 'its payload says that it is somebody else''s' FROM unnest(c.misplaced) AS m (id)
+        UNION ALL
+        SELECT 'event_forged', m.id, 'no seal covers it, and it doesn''t wait for one' FROM unnest(c.forged) AS m (id)
+    ) AS f
+    UNION ALL
+    SELECT 'contents_changed', s.seal_id, NULL, format('it sealed %s events, of which there are %s, or others',
+        s.events, coalesce(c.events, 0))
+    FROM audit.seals AS s LEFT JOIN compared AS c ON c.number = s.seal_id
+    WHERE s.last_at >= v_kept_from
+        AND (s.events, s.contents_digest) IS DISTINCT FROM (coalesce(c.events, 0), c.digest)
+    ORDER BY 2, 1, 3;
+
+    RETURN QUERY
+    WITH blank AS (
+        SELECT to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS events
+        FROM audit.events AS e WHERE e.payload IS NULL AND e.occurred_at >= v_kept_from GROUP BY 1
+    ), scrubbed AS (
+        SELECT n.month, sum(n.events::bigint) AS events
+        FROM audit.events AS e CROSS JOIN jsonb_each_text(e.payload -> 'events') AS n (month, events)
+        WHERE e.user_id = '00000000-0000-0000-0000-000000000000' AND e.action = 'scrub'
+            AND n.month >= to_char(v_kept_from AT TIME ZONE 'UTC', 'YYYY-MM')
+        GROUP BY 1
+    )
+    SELECT 'payloads_missing', NULL::bigint, NULL::uuid, format('of %s: %s blank events, %s by audit.scrub()',
+        month, coalesce(b.events, 0), coalesce(s.events, 0))
+    FROM blank AS b FULL JOIN scrubbed AS s USING (month) WHERE b.events IS DISTINCT FROM s.events
+    ORDER BY month;
+
+    RETURN QUERY
+    SELECT 'unguarded', NULL::bigint, NULL::uuid,
+        format('%s has no trigger that refuses %s', g.relation::regclass, g.verbs)
+    FROM (
+        SELECT 'audit.events'::regclass::oid, 'TRUNCATE', 32
+        UNION ALL SELECT 'audit.seals'::regclass, v.verbs, v.bits
+        FROM (VALUES ('UPDATE and DELETE', 24), ('TRUNCATE', 32)) AS v (verbs, bits)
+        UNION ALL SELECT p.relation, v.verbs, v.bits
+        FROM ops.partitions AS p, (VALUES ('UPDATE and DELETE', 24), ('TRUNCATE', 32)) AS v (verbs, bits)
+        WHERE p.schema_name = 'audit'
+    ) AS g (relation, verbs, bits)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = g.relation AND t.tgfoid = 'audit.refuse_change'::regproc
+            AND t.tgenabled = 'A' AND t.tgtype & g.bits = g.bits
+    )
+    UNION ALL
+    SELECT 'unguarded', NULL, NULL, format('%s doesn''t record its changes', t.tgrelid::regclass)
+    FROM pg_catalog.pg_trigger AS t
+    WHERE t.tgfoid = 'audit.record_change'::regproc AND t.tgenabled IN ('D', 'R')
+    ORDER BY 4;
+END
+$$;
+
+ALTER FUNCTION audit.verify(p_expected_digest bytea) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.verify(p_expected_digest bytea) IS 'What is wrong with the audit log and where: no row when all is well. p_expected_digest: the last one that audit.seal()
+gave, kept outside of this server; the chain may have grown since, but it has to be in it. finding is
+rolled_back: the log isn''t, or isn''t a continuation of, the one whose digest is expected, so it was replaced by an
+older state of itself or made anew;
+seal_missing, seal_changed: seal_id is the first, which was deleted, or doesn''t follow from what it says;
+contents_changed: an event of this seal isn''t what was sealed, in time, role, table, action or commitment;
+event_missing: one that was sealed, or (seal_id is null) waits for it, is gone or has another time;
+event_changed: its payload or its owner isn''t what its commitment says;
+event_forged: it is in no seal, and doesn''t wait for one: it was put in, or its seal was taken out;
+payloads_missing: of one month, more or fewer events are blank than audit.scrub() says that it made so. Which of them
+can no longer be told, but the time, role, table and action of each still can;
+unguarded: a trigger is missing or off.
+What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
+or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
+that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
+writes.';
+
+CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+DECLARE
+    v_occurred_at timestamptz := clock_timestamp();
+    v_event_id uuid := uuidv7();
+    v_salt bytea := uuid_send(gen_random_uuid());
+    v_actor uuid := auth.current_user_id();
+    v_payload jsonb := p_details || jsonb_build_object('user_id', p_user_id);
+BEGIN
+    IF current_setting('pulsex.erasure', true) <> '' AND audit.is_erasing(p_user_id) THEN
+        RETURN;
+    END IF;
+    IF v_actor IS NOT NULL THEN
+        v_payload := v_payload || CASE v_actor WHEN p_user_id THEN '{"by": "self"}' ELSE '{"by": "another"}' END::jsonb;
+    END IF;
+    INSERT INTO audit.events (user_id, occurred_at, event_id, table_name, action, payload, salt, commitment)
+    VALUES (
+        p_user_id, v_occurred_at, v_event_id, p_table, p_action, v_payload, v_salt,
+        sha256(v_salt || convert_to(v_payload::text, 'UTF8'))
+    );
+    INSERT INTO audit.unsealed_events (occurred_at, event_id) VALUES (v_occurred_at, v_event_id);
+END
+$$;
+
+ALTER FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) IS 'Writes one event about the data of p_user_id, and that no seal covers it yet. by is the person whose session this
+transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody else''s
+record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition
+is for the present month, or an action that is none.';
 
 CREATE FUNCTION auth.current_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED
@@ -357,6 +899,10 @@ BEGIN
         ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
         SET failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
     END IF;
+    -- For a decoy at the same cost, as nobody's.
+    PERFORM audit.record('login_failed', CASE WHEN v_login.known THEN p_user_id END, jsonb_build_object(
+        'failed_attempts', v_failures
+    ));
 END
 $$;
 
@@ -473,14 +1019,24 @@ CREATE FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid DEFAULT NU
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+DECLARE
+    v_ended integer := 0;
+    v_pass integer;
 BEGIN
     -- A rotation under way holds its old row until it commits the new one; the next pass sees that one too.
     LOOP
         UPDATE auth.sessions AS s SET revoked_at = now()
         WHERE s.user_id = p_user_id AND (p_family_id IS NULL OR s.family_id = p_family_id)
             AND (s.revoked_at IS NULL OR s.revoked_at > now());
-        EXIT WHEN NOT FOUND;
+        GET DIAGNOSTICS v_pass = ROW_COUNT;
+        EXIT WHEN v_pass = 0;
+        v_ended := v_ended + v_pass;
     END LOOP;
+    IF v_ended > 0 THEN
+        PERFORM audit.record('revoke_sessions', p_user_id, jsonb_build_object(
+            'sessions', v_ended, 'family_id', p_family_id
+        ));
+    END IF;
 END
 $$;
 
@@ -497,6 +1053,9 @@ DECLARE
     v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
 BEGIN
     IF v_session.revoked_at <= now() THEN
+        PERFORM audit.record('token_reused', v_session.user_id, jsonb_build_object(
+            'session_id', v_session.session_id, 'family_id', v_session.family_id
+        ));
         PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
         RETURN NULL;
     END IF;
@@ -688,7 +1247,7 @@ DECLARE
     v_erased text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
-    PERFORM gdpr.silence_audit(p_user_id);
+    PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -706,6 +1265,7 @@ BEGIN
                 EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
                 USING p_user_id;
             END IF;
+            v_erased := v_erased || v_plan.table_name;
         ELSIF v_plan.erased_by IS NOT NULL THEN
             CONTINUE;
         ELSE
@@ -1331,18 +1891,14 @@ them. Holds themselves are held while there is one.';
 CREATE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
-DECLARE
-    -- Of who isn't there nothing is written down: not the id of somebody erased.
-    v_whose uuid := coalesce(
-        (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
-    );
+    AS $$
 BEGIN
-    IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
-    END IF;
+    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    PERFORM audit.record(
+        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), p_details
+    );
 END
-$_$;
+$$;
 
 ALTER FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
 
@@ -1622,22 +2178,6 @@ COMMENT ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time z
 p_forget_before; returns the new one''s id. A backup from a time when only forgotten keys existed can''t be told who was
 erased since, so forget none younger than the oldest backup. For operators: no application role may call it.';
 
-CREATE FUNCTION gdpr.silence_audit(p_user_id uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    IF to_regprocedure('audit.begin_erasure(uuid)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.begin_erasure($1)' USING p_user_id;
-    END IF;
-END
-$_$;
-
-ALTER FUNCTION gdpr.silence_audit(p_user_id uuid) OWNER TO pulsex_service;
-
-COMMENT ON FUNCTION gdpr.silence_audit(p_user_id uuid) IS 'From here to audit.scrub(), which ends every erasure, no event is written about this person: it would only have to be
-blotted out again.';
-
 CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1721,13 +2261,18 @@ CREATE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS t
     AS $_$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF p_schema = 'audit' THEN  -- before the lock for which every writer waits: none writes into the past
+        PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
     END IF;
     EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', p_schema, p_table);
     IF (p_schema, p_table) = ('pulsex', 'briefings') THEN
@@ -1752,12 +2297,17 @@ CREATE FUNCTION ops.drop_next_partition(p_schema text, p_table text) RETURNS tex
     AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NOT NULL THEN
+        IF p_schema = 'audit' THEN  -- it may have been detached by hand
+            PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
+        END IF;
         EXECUTE format('DROP TABLE %I.%I', p_schema, v_name);
     END IF;
     RETURN v_name;
@@ -1861,12 +2411,26 @@ BEGIN
          ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
          GRANT SELECT, DELETE ON %1$I.%2$I TO pulsex_service;
          CREATE POLICY service_all ON %1$I.%2$I TO pulsex_service USING (true) WITH CHECK (true);
-         COMMENT ON POLICY service_all ON %1$I.%2$I IS %6$L;
-         ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+         COMMENT ON POLICY service_all ON %1$I.%2$I IS %4$L',
+        p_schema, v_name, p_table, 'Backups read partitions by name, and erasure reaches one that is detached.'
+    );
+    IF (p_schema, p_table) = ('audit', 'events') THEN
+        -- Of its own, not its parent's, so that it keeps them when it is detached.
+        EXECUTE format(
+            'CREATE TRIGGER %1$s_refuse_change BEFORE UPDATE OR DELETE ON audit.%1$I
+             FOR EACH ROW EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             CREATE TRIGGER %1$s_refuse_truncate BEFORE TRUNCATE ON audit.%1$I
+             FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_change;
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_truncate',
+            v_name
+        );
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'),
-        'Backups read partitions by name, and erasure reaches one that is detached.'
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
     );
     RETURN v_name;
 END
@@ -2058,6 +2622,7 @@ BEGIN
             format('SELECT ops.make_next_partition(%L, %L)', r.schema_name, r.table_name) AS step
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
+        ('audit sealed', 'SELECT NULL::text FROM audit.seal()'),
         ('feedback on expired briefings', 'SELECT nullif(ops.delete_expired_feedback(1000), 0)::text')
         UNION ALL
         SELECT format('expired partitions of %s.%s', r.schema_name, r.table_name),
@@ -2108,7 +2673,7 @@ $_$;
 ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner;
 
 COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
-ahead, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
+ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
 lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
 minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
 way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
@@ -2947,6 +3512,72 @@ ALTER FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) OWNER 
 COMMENT ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) IS 'Changes the preferences named in p_changes, a JSON object keyed by column of pulsex.user_preferences, and no others.
 Errors: PT422 an unknown key or a value of the wrong type; PT404 not one''s own; 23514, 23502 a value out of bounds.';
 
+CREATE TABLE audit.events (
+    user_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    event_id uuid DEFAULT uuidv7() NOT NULL,
+    role_name text DEFAULT SESSION_USER NOT NULL,
+    table_name text,
+    action text NOT NULL,
+    payload jsonb,
+    salt bytea,
+    commitment bytea NOT NULL,
+    CONSTRAINT events_commitment_check CHECK ((octet_length(commitment) = 32)),
+    CONSTRAINT events_names_check CHECK (((action ~ '^[a-z_]{1,60}$'::text) AND (table_name ~ '^[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}$'::text))),
+    CONSTRAINT events_payload_check CHECK (((num_nulls(payload, salt) = 0) OR ((num_nulls(payload, salt) = 2) AND (user_id = '00000000-0000-0000-0000-000000000000'::uuid))))
+)
+PARTITION BY RANGE (occurred_at);
+
+ALTER TABLE ONLY audit.events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.events OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.events IS 'What happened to personal data, one row an event; a partition a month (UTC). Append-only for everybody: UPDATE, DELETE
+and TRUNCATE raise PT403, but for a person''s erasure, in which audit.scrub() replaces their events by blank ones.';
+
+COMMENT ON COLUMN audit.events.user_id IS 'Whose data; all zeros where it is nobody''s, or was somebody''s who is erased.';
+
+COMMENT ON COLUMN audit.events.occurred_at IS 'By the clock, not the transaction''s time.';
+
+COMMENT ON COLUMN audit.events.role_name IS 'The role that logged in (session_user): inside definer routines current_user would be theirs.';
+
+COMMENT ON COLUMN audit.events.table_name IS 'schema.table of the changed row; null: no row changed.';
+
+COMMENT ON COLUMN audit.events.action IS 'insert, update or delete of a row, or what else happened: login_failed, revoke_sessions, read, export, erase, …';
+
+COMMENT ON COLUMN audit.events.payload IS 'All that may tell of a person: user_id, whose; by, who acted: self, or another person (absent: no person''s session, a
+service); of a row its key and its old and new values, those that changed where it was updated, and in withheld the
+names of columns that changed but are secret; else the details. Null once the person is erased.';
+
+COMMENT ON COLUMN audit.events.salt IS '16 random bytes, without which a short payload could be guessed from its commitment; null once the person is erased.';
+
+COMMENT ON COLUMN audit.events.commitment IS 'SHA-256 of salt and payload; it stays for ever, and tells nothing alone.';
+
+CREATE TABLE audit.seal_contents (
+    seal_id bigint NOT NULL,
+    event_ids uuid[] NOT NULL
+);
+
+ALTER TABLE ONLY audit.seal_contents FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seal_contents OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.seal_contents IS 'Which events a seal covers, until their month expires. It proves nothing by itself and is guarded by nothing: whoever
+changes it makes the seal''s contents_digest fail.';
+
+CREATE TABLE audit.unsealed_events (
+    occurred_at timestamp with time zone NOT NULL,
+    event_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY audit.unsealed_events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.unsealed_events OWNER TO pulsex_owner;
+
+COMMENT ON TABLE audit.unsealed_events IS 'The events that no seal covers yet: each writer adds its own, audit.seal() takes them away. Without a key, since an
+index would cost every writer and serve nobody: it is read whole, and short. It names no person. Where events are
+distributed each node has its own, with seals of its own.';
+
 CREATE TABLE auth.identities (
     provider text NOT NULL,
     subject text NOT NULL,
@@ -3406,6 +4037,10 @@ UNION ALL
      LEFT JOIN ops.partitioned_tables r ON (((n.nspname = r.schema_name) AND (c.relname = r.table_name))))
   WHERE ((c.relkind = 'p'::"char") AND (r.table_name IS NULL))
 UNION ALL
+ SELECT 'audit sealed'::text AS name,
+    COALESCE((audit.oldest_unsealed() > (now() - '2 days'::interval)), true) AS ok,
+    ('unsealed since '::text || audit.oldest_unsealed()) AS detail
+UNION ALL
  SELECT 'briefings given up'::text AS name,
     (count(*) = 0) AS ok,
     format('%s, the last for %s'::text, count(*), max(g.briefing_date)) AS detail
@@ -3773,6 +4408,15 @@ COMMENT ON COLUMN pulsex.users.time_zone IS 'IANA name; the person''s "today" an
 
 COMMENT ON COLUMN pulsex.users.status IS 'restricted: stored and readable by the person, processed by nobody (GDPR Art. 18).';
 
+ALTER TABLE ONLY audit.events
+    ADD CONSTRAINT events_pk PRIMARY KEY (user_id, occurred_at, event_id);
+
+ALTER TABLE ONLY audit.seal_contents
+    ADD CONSTRAINT seal_contents_pk PRIMARY KEY (seal_id);
+
+ALTER TABLE ONLY audit.seals
+    ADD CONSTRAINT seals_pk PRIMARY KEY (seal_id);
+
 ALTER TABLE ONLY auth.identities
     ADD CONSTRAINT identities_pk PRIMARY KEY (provider, subject);
 
@@ -3871,6 +4515,10 @@ ALTER TABLE ONLY pulsex.user_topics
 
 ALTER TABLE ONLY pulsex.users
     ADD CONSTRAINT users_pk PRIMARY KEY (user_id);
+
+CREATE INDEX events_occurred_at_idx ON ONLY audit.events USING brin (occurred_at);
+
+COMMENT ON INDEX audit.events_occurred_at_idx IS 'audit.seal: the events of the last hours, among a month''s, which arrive nearly in order of time.';
 
 CREATE INDEX identities_user_id_idx ON auth.identities USING btree (user_id);
 
@@ -3980,19 +4628,61 @@ CREATE OR REPLACE VIEW ops.partition_health WITH (security_invoker='true', secur
      LEFT JOIN pg_class c ON ((p.relation = c.oid)))
   GROUP BY r.schema_name, r.table_name;
 
+CREATE TRIGGER events_refuse_truncate BEFORE TRUNCATE ON audit.events FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change('audit.events');
+
+ALTER TABLE audit.events ENABLE ALWAYS TRIGGER events_refuse_truncate;
+
+COMMENT ON TRIGGER events_refuse_truncate ON audit.events IS 'Each partition has this and events_refuse_change of its own, made with it: so they guard it by its own name too, and
+after it is detached.';
+
+CREATE TRIGGER seals_refuse_change BEFORE DELETE OR UPDATE ON audit.seals FOR EACH ROW EXECUTE FUNCTION audit.refuse_change('audit.seals');
+
+ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_change;
+
+CREATE TRIGGER seals_refuse_truncate BEFORE TRUNCATE ON audit.seals FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change('audit.seals');
+
+ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_refuse_truncate;
+
+CREATE TRIGGER identities_record_change AFTER INSERT OR DELETE OR UPDATE ON auth.identities FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.identities', '=provider', '=subject');
+
+CREATE TRIGGER one_time_tokens_record_change AFTER INSERT OR DELETE OR UPDATE ON auth.one_time_tokens FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.one_time_tokens', '=purpose', '-token_hash');
+
+CREATE TRIGGER passwords_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, password_hash, changed_at ON auth.passwords FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.passwords', '-password_hash');
+
+CREATE TRIGGER sessions_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, session_id, token_hash, family_id, created_at, expires_at, revoked_at, ip_address, user_agent ON auth.sessions FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.sessions', '=session_id', '-token_hash');
+
+CREATE TRIGGER briefing_feedback_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefing_feedback', '=briefing_date', '=edition', '=item_id');
+
 CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
 
 CREATE TRIGGER briefings_keep_first_times BEFORE UPDATE OF delivered_at, read_at ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION pulsex.keep_first_times();
+
+CREATE TRIGGER briefings_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefings FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefings', '=briefing_date', '=edition', '#content', '-search');
+
+CREATE TRIGGER devices_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, device_id, platform, push_token, retired_at ON pulsex.devices FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.devices', '=device_id', '#push_token');
+
+CREATE TRIGGER notifications_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=notification_id');
+
+CREATE TRIGGER push_token_owners_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.push_token_owners FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.push_token_owners', '=push_token_hash');
 
 CREATE TRIGGER user_preferences_begin_schedule AFTER INSERT ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.keep_schedule();
 
 CREATE TRIGGER user_preferences_keep_schedule AFTER UPDATE OF delivery_time, evening_delivery_time, delivery_days ON pulsex.user_preferences FOR EACH ROW WHEN (((old.delivery_time <> new.delivery_time) OR (old.delivery_days <> new.delivery_days) OR (old.evening_delivery_time IS DISTINCT FROM new.evening_delivery_time))) EXECUTE FUNCTION pulsex.keep_schedule();
 
+CREATE TRIGGER user_preferences_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.user_preferences');
+
 CREATE TRIGGER user_preferences_set_updated_at BEFORE UPDATE ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+
+CREATE TRIGGER user_topics_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.user_topics FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.user_topics', '=topic_id');
 
 CREATE TRIGGER users_keep_schedule AFTER UPDATE OF time_zone, status ON pulsex.users FOR EACH ROW WHEN (((old.time_zone IS DISTINCT FROM new.time_zone) OR (old.status IS DISTINCT FROM new.status))) EXECUTE FUNCTION pulsex.keep_schedule();
 
+CREATE TRIGGER users_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.users');
+
 CREATE TRIGGER users_set_updated_at BEFORE UPDATE ON pulsex.users FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+
+ALTER TABLE ONLY audit.seal_contents
+    ADD CONSTRAINT seal_contents_seal_fk FOREIGN KEY (seal_id) REFERENCES audit.seals(seal_id);
 
 ALTER TABLE ONLY auth.identities
     ADD CONSTRAINT identities_user_fk FOREIGN KEY (user_id) REFERENCES pulsex.users(user_id);
@@ -4059,6 +4749,30 @@ ALTER TABLE ONLY pulsex.user_topics
 
 ALTER TABLE ONLY pulsex.users
     ADD CONSTRAINT users_time_zone_fk FOREIGN KEY (time_zone) REFERENCES pulsex.time_zones(name);
+
+ALTER TABLE audit.events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seal_contents ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.seals ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY service_all ON audit.events TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.events IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.seal_contents TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.seal_contents IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.seals TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.seals IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+CREATE POLICY service_all ON audit.unsealed_events TO pulsex_service USING (true) WITH CHECK (true);
+
+COMMENT ON POLICY service_all ON audit.unsealed_events IS 'Definer routines see every row, and check for themselves whose they touch.';
+
+ALTER TABLE audit.unsealed_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE auth.identities ENABLE ROW LEVEL SECURITY;
 
@@ -4288,6 +5002,10 @@ ALTER TABLE pulsex.user_topics ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pulsex.users ENABLE ROW LEVEL SECURITY;
 
+GRANT USAGE ON SCHEMA audit TO pulsex_service;
+GRANT USAGE ON SCHEMA audit TO pulsex_worker;
+GRANT USAGE ON SCHEMA audit TO pulsex_privacy;
+
 GRANT USAGE ON SCHEMA auth TO pulsex_service;
 GRANT USAGE ON SCHEMA auth TO pulsex_auth;
 GRANT USAGE ON SCHEMA auth TO pulsex_app;
@@ -4306,6 +5024,47 @@ REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_service;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_app;
 GRANT USAGE ON SCHEMA pulsex TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION audit.begin_erasure(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.erasure_mark(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.is_erasing(p_user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.oldest_unsealed() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.oldest_unsealed() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION audit.record(p_action text, p_user_id uuid, p_details jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.record_change() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.record_change() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.refuse_change() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.refuse_change() TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.release_month(p_from timestamp with time zone, p_to timestamp with time zone) TO pulsex_owner;
+
+REVOKE ALL ON FUNCTION audit.scrub(p_user_id uuid, p_tables text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.seal() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.seal() TO pulsex_worker;
+GRANT ALL ON FUNCTION audit.seal() TO pulsex_privacy;
+
+GRANT SELECT,INSERT ON TABLE audit.seals TO pulsex_service;
+
+REVOKE ALL ON FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.trail(p_user_id uuid, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION audit.verify(p_expected_digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.verify(p_expected_digest bytea) TO pulsex_worker;
+GRANT ALL ON FUNCTION audit.verify(p_expected_digest bytea) TO pulsex_privacy;
+
+REVOKE ALL ON FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION auth.current_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION auth.current_user_id() TO pulsex_app;
@@ -4459,8 +5218,6 @@ GRANT ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) TO pulsex_s
 
 REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION gdpr.silence_audit(p_user_id uuid) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_owner;
@@ -4577,6 +5334,12 @@ GRANT ALL ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_a
 
 REVOKE ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes jsonb) TO pulsex_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE audit.events TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE audit.seal_contents TO pulsex_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE audit.unsealed_events TO pulsex_service;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE auth.identities TO pulsex_service;
 
@@ -4713,4 +5476,5 @@ INSERT INTO ops.schema_migrations (version) VALUES
     ('001'),
     ('002'),
     ('003'),
+    ('004'),
     ('005');

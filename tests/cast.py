@@ -100,7 +100,10 @@ def rehearse(url: str) -> dict[str, Person]:
         connection.execute(
             "INSERT INTO pulsex.topics (slug, label) VALUES ('science', 'Science'), ('cities', 'Cities')"
         )
-        return {
+        cast = {
             "alice": enter(connection, "alice@example.com", "Europe/Lisbon"),
             "bob": enter(connection, "bob@example.com", "America/New_York"),
         }
+        connection.execute("SET ROLE pulsex_worker")
+        connection.execute("SELECT audit.seal()")
+        return cast

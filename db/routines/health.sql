@@ -140,6 +140,12 @@ INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
 LEFT JOIN ops.partitioned_tables AS r ON n.nspname = r.schema_name AND c.relname = r.table_name
 WHERE c.relkind = 'p' AND r.table_name IS NULL
 UNION ALL
+-- Sealed once a day at least, by ops.run_maintenance().
+SELECT
+    'audit sealed' AS name,
+    coalesce(audit.oldest_unsealed() > now() - interval '2 days', TRUE) AS ok,
+    'unsealed since ' || audit.oldest_unsealed() AS detail
+UNION ALL
 SELECT
     'briefings given up' AS name,
     count(*) = 0 AS ok,

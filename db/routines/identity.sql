@@ -160,6 +160,10 @@ BEGIN
         ON CONFLICT ON CONSTRAINT login_decoys_pk DO UPDATE
         SET failed_attempts = excluded.failed_attempts, locked_until = excluded.locked_until;
     END IF;
+    -- For a decoy at the same cost, as nobody's.
+    PERFORM audit.record('login_failed', CASE WHEN v_login.known THEN p_user_id END, jsonb_build_object(
+        'failed_attempts', v_failures
+    ));
 END
 $$;
 COMMENT ON FUNCTION auth.record_login IS

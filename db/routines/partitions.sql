@@ -11,6 +11,8 @@ SET LOCAL ROLE pulsex_owner;
 
 -- The defaults; an operator may UPDATE them, and no deploy changes them back.
 INSERT INTO ops.partitioned_tables (schema_name, table_name, months_ahead, retention) VALUES
+-- A year, which PCI DSS 4.0 (10.5.1) asks for and beyond which CNIL (2021-122) sees no need, and the month under way.
+('audit', 'events', 3, '13 months'),
 -- Two years to look back and search in.
 ('pulsex', 'briefings', 3, '24 months'),
 -- A year to compare with, and the month under way; totals are kept in engagement_daily.
@@ -107,12 +109,26 @@ BEGIN
          ALTER TABLE %1$I.%2$I FORCE ROW LEVEL SECURITY;
          GRANT SELECT, DELETE ON %1$I.%2$I TO pulsex_service;
          CREATE POLICY service_all ON %1$I.%2$I TO pulsex_service USING (true) WITH CHECK (true);
-         COMMENT ON POLICY service_all ON %1$I.%2$I IS %6$L;
-         ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+         COMMENT ON POLICY service_all ON %1$I.%2$I IS %4$L',
+        p_schema, v_name, p_table, 'Backups read partitions by name, and erasure reaches one that is detached.'
+    );
+    IF (p_schema, p_table) = ('audit', 'events') THEN
+        -- Of its own, not its parent's, so that it keeps them when it is detached.
+        EXECUTE format(
+            'CREATE TRIGGER %1$s_refuse_change BEFORE UPDATE OR DELETE ON audit.%1$I
+             FOR EACH ROW EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             CREATE TRIGGER %1$s_refuse_truncate BEFORE TRUNCATE ON audit.%1$I
+             FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change(''audit.events'');
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_change;
+             ALTER TABLE audit.%1$I ENABLE ALWAYS TRIGGER %1$s_refuse_truncate',
+            v_name
+        );
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
         p_schema, v_name, p_table,
         to_char(v_month, 'YYYY-MM-DD 00:00:00+00'),
-        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'),
-        'Backups read partitions by name, and erasure reaches one that is detached.'
+        to_char(v_month + interval '1 month', 'YYYY-MM-DD 00:00:00+00')
     );
     RETURN v_name;
 END
@@ -174,13 +190,18 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET lock_timeout
 AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'attached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NULL THEN
         RETURN NULL;
+    END IF;
+    IF p_schema = 'audit' THEN  -- before the lock for which every writer waits: none writes into the past
+        PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
     END IF;
     EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', p_schema, p_table);
     IF (p_schema, p_table) = ('pulsex', 'briefings') THEN
@@ -201,12 +222,17 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET lock_timeout
 AS $$
 DECLARE
     v_name text;
+    v_starts_at timestamp;
+    v_ends_at timestamp;
 BEGIN
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT p.partition_name INTO v_name FROM ops.partitions AS p
+    SELECT p.partition_name, p.starts_at, p.ends_at INTO v_name, v_starts_at, v_ends_at FROM ops.partitions AS p
     WHERE p.schema_name = p_schema AND p.table_name = p_table AND p.state = 'detached' AND p.is_expired
     ORDER BY p.ends_at LIMIT 1;
     IF v_name IS NOT NULL THEN
+        IF p_schema = 'audit' THEN  -- it may have been detached by hand
+            PERFORM audit.release_month(v_starts_at AT TIME ZONE 'UTC', v_ends_at AT TIME ZONE 'UTC');
+        END IF;
         EXECUTE format('DROP TABLE %I.%I', p_schema, v_name);
     END IF;
     RETURN v_name;

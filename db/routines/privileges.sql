@@ -11,10 +11,7 @@ BEGIN
             p.proowner::regrole AS owner,
             CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-        WHERE p.pronamespace IN (
-            'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'gdpr'::regnamespace
-        )
-            AND a.grantee <> p.proowner
+        WHERE p.pronamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND a.grantee <> p.proowner
     LOOP
         EXECUTE format('SET LOCAL ROLE %s', v_grant.owner);
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', v_grant.routine, v_grant.grantee);
@@ -24,9 +21,7 @@ BEGIN
         SELECT c.oid::regclass AS view, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
         FROM pg_catalog.pg_class AS c, aclexplode(c.relacl) AS a
         WHERE c.relkind = 'v' AND a.grantee <> c.relowner
-            AND c.relnamespace IN (
-                'auth'::regnamespace, 'pulsex'::regnamespace, 'ops'::regnamespace, 'gdpr'::regnamespace
-            )
+            AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %s', v_grant.view, v_grant.grantee);
     END LOOP;
@@ -54,6 +49,15 @@ GRANT EXECUTE ON FUNCTION
 gdpr.resume_erasures TO pulsex_privacy, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
 gdpr.relations_to_scrub, gdpr.record_scrub, gdpr.unclassified_columns TO pulsex_privacy, pulsex_owner;
+GRANT EXECUTE ON FUNCTION
+audit.seal, audit.verify TO pulsex_worker, pulsex_privacy;
+GRANT EXECUTE ON FUNCTION
+audit.oldest_unsealed TO pulsex_worker;
+GRANT EXECUTE ON FUNCTION
+audit.trail TO pulsex_privacy;
+-- The owner makes triggers and partitions, and is called by the worker to expire them.
+GRANT EXECUTE ON FUNCTION
+audit.record_change, audit.refuse_change, audit.release_month TO pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION

@@ -135,14 +135,24 @@ COMMENT ON FUNCTION auth.find_session IS
 CREATE OR REPLACE FUNCTION auth.revoke_sessions(p_user_id uuid, p_family_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
+DECLARE
+    v_ended integer := 0;
+    v_pass integer;
 BEGIN
     -- A rotation under way holds its old row until it commits the new one; the next pass sees that one too.
     LOOP
         UPDATE auth.sessions AS s SET revoked_at = now()
         WHERE s.user_id = p_user_id AND (p_family_id IS NULL OR s.family_id = p_family_id)
             AND (s.revoked_at IS NULL OR s.revoked_at > now());
-        EXIT WHEN NOT FOUND;
+        GET DIAGNOSTICS v_pass = ROW_COUNT;
+        EXIT WHEN v_pass = 0;
+        v_ended := v_ended + v_pass;
     END LOOP;
+    IF v_ended > 0 THEN
+        PERFORM audit.record('revoke_sessions', p_user_id, jsonb_build_object(
+            'sessions', v_ended, 'family_id', p_family_id
+        ));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION auth.revoke_sessions IS
@@ -170,6 +180,9 @@ DECLARE
     v_token text := v_session.user_id || '.' || encode(auth.random_bytes(), 'hex');
 BEGIN
     IF v_session.revoked_at <= now() THEN
+        PERFORM audit.record('token_reused', v_session.user_id, jsonb_build_object(
+            'session_id', v_session.session_id, 'family_id', v_session.family_id
+        ));
         PERFORM auth.revoke_sessions(v_session.user_id, v_session.family_id);
         RETURN NULL;
     END IF;

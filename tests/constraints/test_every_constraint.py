@@ -6,20 +6,20 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.actors import Actor
-from tests.constraints.violations import CHECKS, KEYS, OTHER, REFERENCES, ROWS, UNIQUE_INDEXES, Change
+from tests.constraints.violations import APPEND_ONLY, CHECKS, KEYS, OTHER, REFERENCES, ROWS, UNIQUE_INDEXES, Change
 
 COPY = "INSERT INTO {table} SELECT (jsonb_populate_record(r, %s)).* FROM {table} AS r WHERE {row} LIMIT 1"
 CHANGE = "UPDATE {table} AS r SET ({columns}) = (SELECT {columns} FROM jsonb_populate_record(r, %s)) WHERE {row}"
 # dbmate's own table aside, and what a partition has from its parent.
 DECLARED = """SELECT conname::text FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
-    WHERE connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'gdpr') AND contype = ANY (%s)
+    WHERE connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND contype = ANY (%s)
         AND conparentid = 0 AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
 NOT_NULL_COLUMNS = """SELECT
         conrelid::regclass::text, attname::text, coalesce(attnum = ANY (partattrs::smallint[]), FALSE)
     FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
     INNER JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
     LEFT JOIN pg_partitioned_table ON partrelid = conrelid
-    WHERE contype = 'n' AND connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'gdpr')
+    WHERE contype = 'n' AND connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
         AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
 # A partition's key has a name of its own: its parent's is the one declared.
 PARENTS_NAME = """SELECT coalesce(parent.conname, own.conname)::text
@@ -29,8 +29,9 @@ PARENTS_NAME = """SELECT coalesce(parent.conname, own.conname)::text
 
 @pytest.fixture(autouse=True)
 def _a_decoy(service: Actor) -> None:
-    """A login decoy, the one table in which the cast leaves no row; and the service may write all that is there."""
+    """A login decoy and an unsealed event, which the cast leaves none of; and the service may write all there is."""
     service.rows("INSERT INTO auth.login_decoys VALUES (gen_random_uuid(), 1, now())")
+    service.rows("SELECT audit.record('read', NULL)")
     service.rows("SET LOCAL ROLE pulsex_owner")
     service.rows(
         """GRANT INSERT, UPDATE ON ops.partitioned_tables, gdpr.data_map_tables, gdpr.data_map, gdpr.ledger_keys,
@@ -41,7 +42,8 @@ def _a_decoy(service: Actor) -> None:
 
 @pytest.fixture
 def _others(service: Actor, published) -> None:
-    """Another person, topic and notification, for copies to refer to."""
+    """Another person, topic, notification and seal, for copies to refer to."""
+    service.rows(*copying("audit.seals", {"seal_id": 99}, published))
     service.rows(*copying("pulsex.users", {"user_id": OTHER}, published))
     service.rows(*copying("pulsex.topics", {"topic_id": OTHER, "slug": "other"}, published))
     service.rows(*copying("pulsex.notifications", {"notification_id": OTHER, "dedup_key": "other"}, published))
@@ -58,7 +60,9 @@ def copying(table: str, change: Change, person) -> tuple[str, Jsonb]:
 
 
 def changing(table: str, change: Change, person) -> tuple[str, Jsonb]:
-    """Return the statement that changes the table's row, and its parameter."""
+    """Return the statement that changes the table's row, or a copy of what is never changed, and its parameter."""
+    if table in APPEND_ONLY:
+        return copying(table, {**APPEND_ONLY[table], **change}, person)
     return CHANGE.format(table=table, columns=", ".join(change), row=row(table, person)), Jsonb(change)
 
 
@@ -128,7 +132,7 @@ def test_every_unique_index_is_named_here(dba):
     """A unique index that isn't a constraint's has tests of its own, below."""
     dba.results_eq(
         """SELECT c.relname::text FROM pg_index INNER JOIN pg_class AS c ON c.oid = indexrelid
-        WHERE indisunique AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'gdpr')
+        WHERE indisunique AND c.relnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
             AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)""",
         [(name,) for name in UNIQUE_INDEXES],
     )

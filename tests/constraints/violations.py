@@ -21,6 +21,9 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 ROWS = {
     "ops.maintenance_tasks": "task = 'time zones'",
     "ops.partitioned_tables": "table_name = 'briefings'",
+    "audit.seal_contents": "true",
+    "audit.seals": "true",
+    "audit.unsealed_events": "true",
     "gdpr.data_map_tables": "table_name = 'users'",
     "gdpr.data_map": "column_name = 'locale'",
     "gdpr.erasure_ledger": "true",
@@ -32,6 +35,9 @@ ROWS = {
     "pulsex.time_zones": "name = 'UTC'",
     "pulsex.topics": "topic_id = (SELECT topic_id FROM pulsex.user_topics LIMIT 1)",
 }
+
+# Rows that are never changed: a change is laid over a copy instead, which differs in its key.
+APPEND_ONLY = {"audit.events": {"event_id": NOBODY}, "audit.seals": {"seal_id": 98}}
 
 
 @dataclass(frozen=True)
@@ -379,6 +385,32 @@ CHECKS = {
     "notification_attempts_error_check": Check(
         "pulsex.notification_attempts", each("error", "a" * 2001), each("error", "é" * 2000, "", None)
     ),
+    # The audit log
+    "events_names_check": Check(
+        "audit.events",
+        [
+            *each("action", "", "Read", "a b", "a\n", "a" * 61),
+            *each("table_name", "", "users", "pulsex.Users", "pulsex. users", "a.b.c", "a" * 64 + ".b"),
+        ],
+        [{"action": "a" * 60, "table_name": None}, {"action": "a", "table_name": "a.b_1", "event_id": OTHER}],
+    ),
+    "events_payload_check": Check(
+        "audit.events",
+        [{"payload": None}, {"salt": None}, {"payload": None, "salt": None}],
+        [{"payload": None, "salt": None, "user_id": NOBODY}],
+    ),
+    "events_commitment_check": Check(
+        "audit.events",
+        each("commitment", hashed(0), hashed(31), hashed(33)),
+        each("commitment", hashed(32)),
+    ),
+    "seals_seal_id_check": Check("audit.seals", each("seal_id", 0, -1), each("seal_id", 98)),
+    "seals_events_check": Check("audit.seals", each("events", 0, -1), each("events", 1)),
+    "seals_digests_check": Check(
+        "audit.seals",
+        [*each("contents_digest", hashed(31), hashed(33)), *each("digest", hashed(31), hashed(33))],
+        [{"contents_digest": hashed(32), "digest": hashed(32)}],
+    ),
     # Partitions and maintenance
     "partitioned_tables_months_each_check": Check(
         "ops.partitioned_tables", each("months_each", 0, 2, 12), each("months_each", 1)
@@ -472,6 +504,9 @@ KEYS = {
     "push_token_owners_pk": Key("pulsex.push_token_owners", {"push_token_hash": hashed(32)}),
     "notifications_pk": Key("pulsex.notifications", {"notification_id": NOBODY}, apart={"dedup_key": "apart"}),
     "notification_queue_pk": Key("pulsex.notification_queue", {"notification_id": OTHER}),
+    "events_pk": Key("audit.events", {"event_id": NOBODY}),
+    "seals_pk": Key("audit.seals", {"seal_id": 98}),
+    "seal_contents_pk": Key("audit.seal_contents", {"seal_id": 99}),
     "notification_attempts_pk": Key("pulsex.notification_attempts", {"attempt": 2}),
 }
 
@@ -502,5 +537,6 @@ REFERENCES = {
     ),
     "notifications_user_fk": Reference("pulsex.notifications", {"user_id": NOBODY}),
     "notification_queue_notification_fk": Reference("pulsex.notification_queue", {"notification_id": NOBODY}),
+    "seal_contents_seal_fk": Reference("audit.seal_contents", {"seal_id": 98}),
     "notification_attempts_notification_fk": Reference("pulsex.notification_attempts", {"notification_id": NOBODY}),
 }

@@ -32,8 +32,8 @@ def test_every_column_is_classified(officer):
             [("pulsex", "briefings", "mood", UNKNOWN)],
         ),
         (
-            "ALTER TABLE pulsex.devices DROP COLUMN retired_at",
-            [("pulsex", "devices", "retired_at", ALONE)],
+            "ALTER TABLE pulsex.briefing_feedback DROP COLUMN comment",
+            [("pulsex", "briefing_feedback", "comment", ALONE)],
         ),
         (
             "DROP TABLE gdpr.scrubs",

@@ -20,6 +20,10 @@ ACTORS = {
 }
 NAMES, *LINES = """
 relation                      alice bob   stranger sign_in worker privacy analyst service owner
+audit.events                  ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
+audit.seal_contents           ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
+audit.seals                   ----- ----- -----    -----   -----  -----   -----   SI---   .-..T
+audit.unsealed_events         ----- ----- -----    -----   -----  -----   -----   SI-D-   .-..T
 auth.identities               ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.login_decoys             ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
 auth.one_time_tokens          ----- ----- -----    -----   -----  -----   -----   SIUD-   .-..T
@@ -64,7 +68,7 @@ MATRIX = {
 }
 PARTITION = MATRIX.pop("(every partition)")
 EMPTY_PARTITION = {actor: cells.replace("S", ".").replace("D", ".") for actor, cells in PARTITION.items()}
-PARTITIONED = ("pulsex.briefings", "pulsex.engagement_events")
+PARTITIONED = ("audit.events", "pulsex.briefings", "pulsex.engagement_events")
 
 # Where a verb is granted for some columns only.
 COLUMNS = {
@@ -92,18 +96,20 @@ CALLERS = {
         pulsex.mark_briefing_read pulsex.record_feedback pulsex.search_briefings pulsex.todays_briefing
         pulsex.update_preferences""",
     "pulsex_worker": """
-        gdpr.resume_erasures
+        gdpr.resume_erasures audit.oldest_unsealed audit.seal audit.verify
         auth.purge_expired ops.delete_expired_feedback ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
         ops.parked_briefings ops.record_maintenance ops.refresh_time_zones ops.run_maintenance pulsex.due_briefings
         pulsex.generation_context
         pulsex.mark_briefing_delivered pulsex.publish_briefing""",
     "pulsex_privacy": """
+        audit.seal audit.trail audit.verify
         gdpr.erase_user gdpr.export_erasure_ledger gdpr.export_user_data gdpr.export_user_data_rows
         gdpr.find_personal_data gdpr.place_hold gdpr.record_scrub gdpr.relations_to_scrub gdpr.release_hold
         gdpr.replay_erasures gdpr.resume_erasures gdpr.unclassified_columns""",
     "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
     "pulsex_owner": """
+        audit.record_change audit.refuse_change audit.release_month
         gdpr.record_scrub gdpr.relations_to_scrub gdpr.unclassified_columns ops.delete_expired_feedback""",
 }
 

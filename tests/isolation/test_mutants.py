@@ -86,7 +86,8 @@ def test_whatever_is_done_to_any_partition_is_noticed(parent, sql, mutable):
             assert noticed_by_the_grants(mutable) or broken_rules(mutable), partition
 
 
-@pytest.mark.parametrize("parent", matrix.PARTITIONED)
+# Into the schema of the audit log the application doesn't even come.
+@pytest.mark.parametrize("parent", [parent for parent in matrix.PARTITIONED if parent.startswith("pulsex.")])
 def test_the_matrix_notices_a_partition_that_can_be_read_by_name(parent, mutable, database):
     """Granted and without row security, Alice's partition shows her row to Bob and to strangers."""
     [name] = [r.name for r in measure.relations(mutable, database.cast["alice"], partitions(mutable, parent)) if r.row]

@@ -47,7 +47,7 @@ def test_it_says_what_it_dropped_the_oldest_first(worker, past):
     months = [past.ancient]
     while months[-1] < past.expired:
         months.append(month_after(months[-1]))
-    want = [(named(table, month).partition(".")[2],) for table in TABLES for month in months]
+    want = [(named(table, month).partition(".")[2],) for table in ("events", *TABLES) for month in months]
     worker.results_eq(EXPIRE, want)
     worker.is_empty(EXPIRE)
 
@@ -72,7 +72,7 @@ def test_by_default_briefings_are_kept_24_months_and_events_13(dba):
     dba.results_eq(
         "SELECT table_name, months_ahead, extract(YEAR FROM retention) * 12 + extract(MONTH FROM retention)"
         " FROM ops.partitioned_tables ORDER BY 1",
-        [("briefings", 3, 24), ("engagement_events", 3, 13)],
+        [("briefings", 3, 24), ("engagement_events", 3, 13), ("events", 3, 13)],
     )
 
 

@@ -104,11 +104,12 @@ RULES = [
     Rule(
         "each role enters only its own schemas",
         """SELECT format('%s: %s', n.nspname, r.rolname) FROM pg_namespace AS n, pg_roles AS r
-            WHERE r.rolname ~ '^pulsex_' AND n.nspname IN ('auth', 'pulsex', 'ops', 'gdpr', 'public')
+            WHERE r.rolname ~ '^pulsex_' AND n.nspname IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr', 'public')
                 AND r.rolname NOT IN ('pulsex_owner', 'pulsex_service') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
                 AND (n.nspname, r.rolname) NOT IN (
                     ('auth', 'pulsex_auth'), ('auth', 'pulsex_app'), ('auth', 'pulsex_worker'),
                     ('pulsex', 'pulsex_app'), ('pulsex', 'pulsex_worker'), ('ops', 'pulsex_worker'),
+                    ('audit', 'pulsex_worker'), ('audit', 'pulsex_privacy'),
                     ('gdpr', 'pulsex_privacy'), ('gdpr', 'pulsex_app'), ('gdpr', 'pulsex_worker')
                 )""",
         {

@@ -1,0 +1,1 @@
+"""The audit log: what is in it, that it can't be changed, and that whoever changes it is found out."""

@@ -1,0 +1,54 @@
+"""Which tables are audited and how, and which aren't and why: the catalogue must agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A table: a change to Alice's row, as column and SQL; its key; what is withheld, digested, and not looked at."""
+
+    change: tuple[str, str]
+    key: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    digested: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> list[str]:
+        """Return the trigger's arguments after the table."""
+        kinds = {"=": self.key, "-": self.withheld, "#": self.digested}
+        return sorted(kind + column for kind, columns in kinds.items() for column in columns)
+
+
+AUDITED = {
+    "auth.identities": Audited(("verified_at", "'2026-01-01Z'"), key=("provider", "subject")),
+    "auth.one_time_tokens": Audited(("attempts", "1"), key=("purpose",), withheld=("token_hash",)),
+    "auth.passwords": Audited(
+        ("changed_at", "'2026-01-01Z'"), withheld=("password_hash",), ignored=("failed_attempts", "locked_until")
+    ),
+    "auth.sessions": Audited(
+        ("user_agent", "'a browser'"), key=("session_id",), withheld=("token_hash",), ignored=("last_used_at",)
+    ),
+    "pulsex.briefing_feedback": Audited(("comment", "'good'"), key=("briefing_date", "edition", "item_id")),
+    "pulsex.briefings": Audited(
+        ("title", "'Another'"), key=("briefing_date", "edition"), withheld=("search",), digested=("content",)
+    ),
+    "pulsex.devices": Audited(
+        ("platform", "'ios'"), key=("device_id",), digested=("push_token",), ignored=("last_seen_at",)
+    ),
+    "pulsex.notifications": Audited(("read_at", "'2026-01-01Z'"), key=("notification_id",)),
+    "pulsex.push_token_owners": Audited(("device_id", "device_id"), key=("push_token_hash",)),
+    "pulsex.user_preferences": Audited(("max_items", "7")),
+    "pulsex.user_topics": Audited(("weight", "2"), key=("topic_id",)),
+    "pulsex.users": Audited(("display_name", "'Alicia'")),
+}
+EXEMPT = {
+    "audit.events": "the log itself",
+    "pulsex.briefing_schedule": "a queue: what is due follows from zone and preferences, and leases are nobody's data",
+    "pulsex.engagement_daily": "recomputed from engagement_events",
+    "pulsex.engagement_events": "a log itself, of high volume and never changed",
+    "pulsex.notification_attempts": "a log itself",
+    "pulsex.notification_queue": "the insides of a queue; the notification is audited",
+}
