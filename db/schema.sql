@@ -69,13 +69,14 @@ of this transaction and the backend''s pid, under the key that signs contexts. A
 service can work out what to set it to.';
 
 CREATE FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(concat(p_action, ' ', COALESCE(p_table_name, '-'::text), ' ', p_role_name), 'UTF8'::name)));
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(((((p_action || ' '::text) || COALESCE(p_table_name, '-'::text)) || ' '::text) || p_role_name), 'UTF8'::name)));
 
 ALTER FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) IS 'SHA-256 over what of an event stays for ever: all but its owner, payload and salt, to which the commitment commits. No
-two events spell the same, since neither action nor table has a space in it.';
+two events spell the same, since neither action nor table has a space in it. STABLE as convert_to() is, or it would not
+be inlined.';
 
 CREATE FUNCTION audit.is_erasing(p_user_id uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -532,9 +533,9 @@ payloads_missing: of one month, more or fewer events are blank than audit.scrub(
 can no longer be told, but the time, role, table and action of each still can;
 unguarded: a trigger is missing or off.
 What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
-or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
-that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
-writes.';
+or was changed together with its commitment, or was put in with such a row; changes to months that retention has ended
+(the last seal''s kept_from); that a superuser changed personal data while record_change was off, or the functions
+themselves. One pass over the log; it sees one moment, whoever writes.';
 
 CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -2672,11 +2673,12 @@ $_$;
 
 ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner;
 
-COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
-ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
-lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
-minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
-way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
+COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that keeps nobody waiting for long: partitions
+ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago. A
+step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s
+(12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
+maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
+2D000 inside one.';
 
 CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -104,8 +104,9 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE ops.run_maintenance IS
-'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
-ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago. A step that doesn''t get a
-lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s (12 times: about a
-minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If maintenance is under
-way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors: 2D000 inside one.';
+'What is to be done once a day, each step in a transaction of its own that keeps nobody waiting for long: partitions
+ahead, seals on the audit log, feedback and partitions that are expired, time zones, sessions that ended long ago. A
+step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10 s
+(12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
+maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
+2D000 inside one.';
