@@ -4653,6 +4653,8 @@ CREATE TRIGGER passwords_record_change AFTER INSERT OR DELETE OR UPDATE OF user_
 
 CREATE TRIGGER sessions_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id, session_id, token_hash, family_id, created_at, expires_at, revoked_at, ip_address, user_agent ON auth.sessions FOR EACH ROW EXECUTE FUNCTION audit.record_change('auth.sessions', '=session_id', '-token_hash');
 
+CREATE TRIGGER holds_record_change AFTER INSERT OR DELETE OR UPDATE ON gdpr.holds FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.holds', '=hold_id');
+
 CREATE TRIGGER briefing_feedback_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.briefing_feedback', '=briefing_date', '=edition', '=item_id');
 
 CREATE TRIGGER briefing_feedback_set_updated_at BEFORE UPDATE ON pulsex.briefing_feedback FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();

@@ -127,6 +127,8 @@ COMMENT ON TABLE gdpr.holds IS
 COMMENT ON COLUMN gdpr.holds.category IS 'As in gdpr.data_map_tables.';
 COMMENT ON COLUMN gdpr.holds.erasure_id IS 'The erasure that waits for this hold to end.';
 COMMENT ON COLUMN gdpr.holds.held_until IS 'When it ends by itself; null: when it is released.';
+CREATE TRIGGER holds_record_change AFTER INSERT OR UPDATE OR DELETE ON gdpr.holds
+FOR EACH ROW EXECUTE FUNCTION audit.record_change('gdpr.holds', '=hold_id');
 CREATE INDEX holds_erasure_id_idx ON gdpr.holds (erasure_id) WHERE erasure_id IS NOT NULL;
 COMMENT ON INDEX gdpr.holds_erasure_id_idx IS 'gdpr.resume_erasures: those that wait for a hold to end.';
 

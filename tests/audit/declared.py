@@ -31,6 +31,7 @@ AUDITED = {
     "auth.sessions": Audited(
         ("user_agent", "'a browser'"), key=("session_id",), withheld=("token_hash",), ignored=("last_used_at",)
     ),
+    "gdpr.holds": Audited(("reason", "'another claim'"), key=("hold_id",)),
     "pulsex.briefing_feedback": Audited(("comment", "'good'"), key=("briefing_date", "edition", "item_id")),
     "pulsex.briefings": Audited(
         ("title", "'Another'"), key=("briefing_date", "edition"), withheld=("search",), digested=("content",)
