@@ -19,9 +19,12 @@ KEPT = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add our own option."""
+    """Add our own options."""
     parser.addoption(
         "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
+    )
+    parser.addoption(
+        "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
     )
 
 
@@ -30,12 +33,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "commits: each statement is a transaction of its own, on a clone made for the test"
     )
+    config.addinivalue_line(
+        "markers", "long: takes seconds, so it starts first, lest a worker sit alone with it at the end"
+    )
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
     elif not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
-        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
+        other = config.option.prepared
+        config.stash[PREPARED] = (str(place), str(harness.adopt(place, other) if other else harness.prepare(place)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long tests go first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,6 +88,12 @@ def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> 
         terminalreporter.write_line(
             f"Kept: python -m pulsex clear {config.stash[PREPARED][0]} stops the servers and deletes all."
         )
+
+
+@pytest.fixture(scope="session")
+def scratch_place(request: pytest.FixtureRequest) -> Path:
+    """The run's scratch directory, with the prepared cluster in it."""
+    return Path(request.config.stash[PREPARED][0])
 
 
 @pytest.fixture(scope="session")
