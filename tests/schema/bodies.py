@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pglast
@@ -12,80 +11,49 @@ import psycopg
 from pglast import ast
 from pglast.visitors import Visitor
 
+from pulsex import parse
 from tests.schema.rule import ROUTINES
-
-# The parser doesn't know the types of our tables: to it, a row is a record.
-ROW_TYPE = re.compile(
-    r"^(\s*RETURNS (?:SETOF )?|\s*v_\w+ (?:CONSTANT )?)(?!pg_catalog\b)[a-z]+\.\w+(?:\[\])?", re.MULTILINE
-)
-ASSIGNMENT = re.compile(r"^\s*[\w.\[\]]+\s*:?=\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Routine:
-    """A routine of the catalogue, with its language, parameters and definition."""
+    """A routine of the catalogue, with its language and definition."""
 
     name: str
     language: str
-    parameters: tuple[str, ...]
     definition: str
     trigger: bool
-    expression: str | None
 
     @property
     def statements(self) -> tuple[ast.Node, ...]:
         """Its statements, and its expressions as SELECT statements."""
-        return parsed(self.definition, self.language, self.expression)
+        return parsed(self.definition, self.language)
 
 
 def routines(connection: psycopg.Connection) -> list[Routine]:
     """Return the routines of this schema that are written in SQL or plpgsql."""
     found = connection.execute(
-        f"""SELECT name, lanname, coalesce(proargnames, '{{}}'), pg_get_functiondef(r.oid),
-                prorettype = 'trigger'::regtype, pg_get_function_sqlbody(r.oid)
+        f"""SELECT name, lanname, pg_get_functiondef(r.oid), prorettype = 'trigger'::regtype
             FROM ({ROUTINES}) AS r INNER JOIN pg_language AS l ON l.oid = prolang
             WHERE lanname IN ('sql', 'plpgsql') ORDER BY name"""
     ).fetchall()
-    return [Routine(name, language, tuple(arguments), *rest) for name, language, arguments, *rest in found]
+    return [Routine(*row) for row in found]
 
 
 @functools.cache
-def parsed(definition: str, language: str, expression: str | None) -> tuple[ast.Node, ...]:
+def parsed(definition: str, language: str) -> tuple[ast.Node, ...]:
     """Return the statements of a routine's definition; raises pglast.parser.ParseError for one that is wrong."""
     if language == "sql":
         [statement] = pglast.parse_sql(definition)
         body = statement.stmt.sql_body or _text_of(statement.stmt)
         return tuple(body) if isinstance(body, tuple) else (body,)
-    return tuple(_statements(pglast.parse_plpgsql(ROW_TYPE.sub(r"\1record", definition))))
+    return tuple(parse.body(definition))
 
 
 def _text_of(function: ast.CreateFunctionStmt) -> tuple[ast.Node, ...]:
     """Return the statements of an SQL function that is written as text."""
     [text] = [option.arg[0].sval for option in function.options if option.defname == "as"]
     return tuple(raw.stmt for raw in pglast.parse_sql(text))
-
-
-def _statements(tree: object) -> Iterator[ast.Node]:
-    """Yield every statement and expression in what the plpgsql parser returns."""
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _statements(item)
-    elif isinstance(tree, dict):
-        expression = tree.get("PLpgSQL_expr")
-        if expression:
-            yield from _parse(expression["query"], expression.get("parseMode", 0))
-        for item in tree.values():
-            yield from _statements(item)
-
-
-def _parse(query: str, mode: int) -> Iterator[ast.Node]:
-    """Yield a statement (mode 0), an expression (2) or what is assigned (3 to 5), as statements."""
-    if mode == 2:
-        query = f"SELECT {query}"
-    elif mode > 2:
-        query = f"SELECT {ASSIGNMENT.sub('', query, count=1)}"
-    for raw in pglast.parse_sql(query):
-        yield raw.stmt
 
 
 def nodes(tree: ast.Node, *kinds: type[ast.Node]) -> list[ast.Node]:
