@@ -57,7 +57,7 @@ def climb(url: str, place: Path, migrations: list[Path] = MIGRATIONS) -> Walk:
     """Go up from an empty database that has the roles, each migration up, down and up, and then all the way down."""
     steps = {}
     folder = place / "migrations"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number, migration in enumerate(migrations):
         shutil.copy(migration, folder)
         if number == 0:  # so that dbmate's own table is there from the start
@@ -79,7 +79,7 @@ def descend(url: str, place: Path, migrations: list[Path] = MIGRATIONS) -> Walk:
     """Go down from a database that is deployed and has rows, each migration down, up and down."""
     steps = {}
     folder = place / "migrations"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for migration in migrations:
         shutil.copy(migration, folder)
     for migration in reversed(migrations):
