@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
     )
+    parser.addoption("--mutant", type=Path, metavar="FILE", help="change what the tests run on by this SQL file first")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,6 +102,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
     """Start this worker's cluster."""
     place, data = map(Path, request.config.stash[PREPARED])
     with harness.serving(place, data) as server:
+        if request.config.option.mutant:
+            server.mutate(request.config.option.mutant.read_text())
         yield server
 
 

@@ -88,6 +88,12 @@ class Server:
         """Create a database as a deploy leaves it, with nobody in it; return its URL."""
         return self.clone(throwaway.deployed_template(self.url))
 
+    def mutate(self, statements: str) -> None:
+        """Change both templates, which every database of the tests is cloned from."""
+        for template in (CAST, throwaway.deployed_template(self.url)):
+            with psycopg.connect(self.url, dbname=template, autocommit=True) as connection:
+                connection.execute(statements)
+
     def drop(self, url: str) -> None:
         """Drop a database made here."""
         throwaway.drop_database(self.url, unquote(urlsplit(url).path[1:]))
