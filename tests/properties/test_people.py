@@ -34,6 +34,7 @@ SHORT = settings(
 )
 
 
+@pytest.mark.long
 def test_what_everybody_sees_equals_the_model(town: Town):
     """Whatever people do, with whatever token, everybody sees their own rows as the model has them, and nobody any."""
     run_state_machine_as_test(lambda: People(town), settings=LONG)
