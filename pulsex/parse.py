@@ -16,7 +16,7 @@ from pglast import ast
 
 # The parser doesn't know the types of our tables: to it, a row is a record.
 ROW_TYPE = re.compile(
-    r"(\bRETURNS (?:SETOF )?|^\s*v_\w+ (?:CONSTANT )?)(?!pg_catalog\b)[a-z]+\.\w+(?:\[\])?", re.MULTILINE
+    r"(\bRETURNS (?:SETOF )?|^\s*v_\w+ (?:CONSTANT )?|\bp_\w+ )(?!pg_catalog\b)[a-z]+\.\w+(?:\[\])?", re.MULTILINE
 )
 ASSIGNED = re.compile(r"^\s*[\w.\[\]]+\s*:?=\s*")
 # What psql reads itself: its commands, and its variables, which stand for a name or a value.

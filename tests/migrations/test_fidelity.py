@@ -14,10 +14,10 @@ from tests.migrations.walk import MIGRATIONS, NAMES, Walk, climb, declared_loss,
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("fidelity")]
 
-# The one table in which the cast leaves no row.
-DECOY = "INSERT INTO auth.login_decoys VALUES (gen_random_uuid(), 1, now())"
-# What a deploy makes anew: a key of its own.
-NEW = {f"{fingerprint.ROWS} auth.signing_key"}
+# A failed login of nobody's: a decoy and an event that waits for its seal, of which the cast leaves none.
+DECOY = "SELECT auth.record_login(gen_random_uuid(), FALSE)"
+# What a deploy makes anew: keys of its own, and when it made the settings.
+NEW = {f"{fingerprint.ROWS} {table}" for table in ("auth.signing_key", "gdpr.ledger_keys", "gdpr.settings")}
 
 
 @pytest.fixture(scope="module")

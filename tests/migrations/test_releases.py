@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from pulsex import deploy
-from pulsex.fingerprint import difference
+from pulsex.fingerprint import ROWS, difference
 from tests.cast import enter
 from tests.migrations.releases import CONTRACT, EXPAND, release
 from tests.migrations.walk import MIGRATIONS, declared_loss, descend, take
@@ -56,6 +56,11 @@ def test_this_releases_code_works_on_the_next_schema(url, server, expand):
     deploy.dbmate(url, "up", expand)
     newcomer(url, "carol@example.com")
     as_alice(url, server, FOLLOW)
+
+
+def unlogged(difference: list[str]) -> list[str]:
+    """Return what differs but for the audit log, which says what the migrations did and is never undone."""
+    return [line for line in difference if not line.startswith(f"~ {ROWS} audit.")]
 
 
 def test_both_signatures_work_while_callers_change_over(url, server, expand):
@@ -111,11 +116,11 @@ def test_a_release_is_rolled_back_in_order(url, server, expand, contract):
     deploy.deploy(url, contract)
     deploy.rollback(url, contract, previous=expand)
     deploy.rollback(url, contract)
-    assert difference(second, take(url)) == []
+    assert unlogged(difference(second, take(url))) == []
     as_alice(url, server, FOLLOW)
     deploy.rollback(url, expand, previous=deploy.DB)
     deploy.rollback(url, expand)
-    assert difference(first, take(url)) == []
+    assert unlogged(difference(first, take(url))) == []
 
 
 def test_migrations_rolled_back_first_would_break_the_code(url, server, expand, contract):
@@ -135,5 +140,5 @@ def test_their_migrations_are_undone_exactly(url, tmp_path, expand, contract):
     walk = descend(url, tmp_path / "walk", migrations[len(MIGRATIONS) :])
     for migration in migrations[len(MIGRATIONS) :]:
         step = walk.steps[migration.stem]
-        assert difference(step.below, step.below_again) == []
+        assert unlogged(difference(step.below, step.below_again)) == []
         assert bool(declared_loss(migration)) == bool(step.lost)

@@ -23,6 +23,26 @@ ACROSS_PEOPLE = {
     "auth.purge_expired": "takes away what has expired, whoever's it was",
     "ops.delete_expired_feedback": "goes with a partition of briefings",
     "ops.parked_briefings": "is for the operator, who looks at everybody's",
+    "audit.seal": "seals whatever happened since the last seal",
+    "audit.verify": "goes through the whole log",
+    "gdpr.count_engagement_by_day": "counts everybody, for the analyst",
+    "gdpr.count_followers_by_topic": "counts everybody, for the analyst",
+    "gdpr.count_ratings_by_month": "counts everybody, for the analyst",
+    "gdpr.inactive_accounts": "looks for whoever hasn't been there",
+    "gdpr.list_open_requests": "is the officer's list of what to answer",
+    "gdpr.replay_erasures": "looks for whoever has come back",
+    "gdpr.resume_erasures": "goes on with whatever waited for a hold",
+    "gdpr.visible_people": "is the officer's look at everybody",
+    "gdpr.warn_inactive": "forgets the warnings of whoever came back",
+    "ops.count_queue": "is the operator's look at the whole queue",
+    "ops.dead_notifications": "is for the operator, who looks at everybody's",
+    "ops.overdue_requests": "counts, for ops.health",
+    "ops.purge_unsubscribe_tokens": "takes away what has expired, whoever's it was",
+    "ops.roll_up_engagement": "counts a day of everybody's",
+    "ops.roll_up_marked_engagement": "counts what is marked, whoever's it is",
+    "pulsex.claim_notifications": "takes what is due, whoever's it is",
+    "pulsex.count_briefing_engagement": "counts everybody, for the analyst",
+    "pulsex.queue_levels": "looks for what is due, whoever's it is",
 }
 OWNED = f"SELECT name FROM ({TABLES}) AS t WHERE owned_by_a_person AND NOT relispartition AND name NOT IN {LOOKUPS}"
 USER_ID = (
@@ -223,9 +243,9 @@ RULES = [
         },
     ),
     Rule(
-        "a trigger is for each row, and has no transition table",
+        "a trigger is for each row, but for TRUNCATE, which has none, and has no transition table",
         f"""SELECT full_name FROM ({TRIGGERS}) AS g
-            WHERE tgtype & 1 = 0 OR tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL""",
+            WHERE (tgtype & 1 = 0 AND tgtype & 32 = 0) OR tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL""",
         {
             f"{TRIGGER} EXECUTE FUNCTION pulsex.set_updated_at()": "x on pulsex.devices",
             f"""{TRIGGER} REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at()""": (
