@@ -53,6 +53,7 @@ def register(name: str, briefings: int, today: date, sign_in: Actor, worker: Act
     user_id = sign_in.value("SELECT auth.register_user(%s, %s, %s)", f"{name}@example.com", PASSWORD_HASH, name)
     token = sign_in.value("SELECT auth.start_session(%s)", user_id)
     person = Actor(app.connection, token=token, user_id=user_id, commits=True)
+    person.rows("SELECT gdpr.record_consent(%s, 'analytics', true, '2026-01')", user_id)
     dates = tuple(today - timedelta(days=days) for days in range(briefings))
     rows = [f"user {user_id} {name}", f"preferences {user_id}"]
     for day in dates:
