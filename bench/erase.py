@@ -15,7 +15,8 @@ ROWS_OF_OTHERS, ROWS = 200, 10_000
 MOST, MOST_RATIO = 0.3, 1.3  # seconds; the median beside ten times as many to that beside OTHERS
 
 # People, each with so many rows: 70 % events, 14 % briefings, 6 % of them rated, 7 % totals, 3 % notifications, spread
-# over 24 months. Written without the routines and their checks: what is measured is erasing.
+# over 24 months; and in the audit log an event for each that is audited. Written without the routines and their checks:
+# what is measured is erasing.
 FILL = """
 INSERT INTO pulsex.users (user_id, display_name)
 SELECT gen_random_uuid(), %(name)s FROM generate_series(1, %(people)s);
@@ -43,7 +44,9 @@ SELECT user_id, current_date - n, 'dwell', 10
 FROM pulsex.users, generate_series(1, (%(rows)s * 0.07)::int) AS n WHERE display_name = %(name)s;
 INSERT INTO pulsex.notifications (user_id, channel, kind, state, sent_at)
 SELECT user_id, 'in_app', 'briefing_ready', 'sent', now()
-FROM pulsex.users, generate_series(1, (%(rows)s * 0.03)::int) AS n WHERE display_name = %(name)s
+FROM pulsex.users, generate_series(1, (%(rows)s * 0.03)::int) AS n WHERE display_name = %(name)s;
+SELECT count(audit.record('insert', user_id))
+FROM pulsex.users, generate_series(1, (%(rows)s * 0.23)::int) AS n WHERE display_name = %(name)s
 """
 
 

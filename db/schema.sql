@@ -69,13 +69,14 @@ of this transaction and the backend''s pid, under the key that signs contexts. A
 service can work out what to set it to.';
 
 CREATE FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(concat(p_action, ' ', COALESCE(p_table_name, '-'::text), ' ', p_role_name), 'UTF8'::name)));
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN sha256((((uuid_send(p_event_id) || timestamptz_send(p_occurred_at)) || p_commitment) || convert_to(((((p_action || ' '::text) || COALESCE(p_table_name, '-'::text)) || ' '::text) || p_role_name), 'UTF8'::name)));
 
 ALTER FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION audit.event_digest(p_event_id uuid, p_occurred_at timestamp with time zone, p_role_name text, p_table_name text, p_action text, p_commitment bytea) IS 'SHA-256 over what of an event stays for ever: all but its owner, payload and salt, to which the commitment commits. No
-two events spell the same, since neither action nor table has a space in it.';
+two events spell the same, since neither action nor table has a space in it. STABLE as convert_to() is, or it would not
+be inlined.';
 
 CREATE FUNCTION audit.is_erasing(p_user_id uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -130,15 +131,24 @@ CREATE FUNCTION audit.record_change() RETURNS trigger
     SET search_path TO ''
     AS $$
 DECLARE
-    v_old jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
-    v_new jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
-    v_is_update boolean := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
+    v_old jsonb;
+    v_new jsonb;
+    v_is_update boolean;
     v_same text[];
     v_key jsonb := '{}';
     v_withheld text[];
     v_argument text;
     v_column text;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        -- Nothing is written about who is being erased, so nothing is worked out.
+        IF audit.is_erasing(OLD.user_id) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    v_old := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    v_new := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+    v_is_update := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
     IF v_is_update THEN
         v_same := ARRAY(SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key) || 'updated_at'::text;
     END IF;
@@ -532,9 +542,9 @@ payloads_missing: of one month, more or fewer events are blank than audit.scrub(
 can no longer be told, but the time, role, table and action of each still can;
 unguarded: a trigger is missing or off.
 What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
-or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
-that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
-writes.';
+or was changed together with its commitment, or was put in with such a row; changes to months that retention has ended
+(the last seal''s kept_from); that a superuser changed personal data while record_change was off, or the functions
+themselves. One pass over the log; it sees one moment, whoever writes.';
 
 CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -1298,6 +1308,7 @@ BEGIN
                 EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
                 USING p_user_id;
             END IF;
+            v_erased := v_erased || v_plan.table_name;
         ELSIF v_plan.erased_by IS NOT NULL THEN
             CONTINUE;
         ELSE
@@ -2456,18 +2467,14 @@ them. Holds themselves are held while there is one.';
 CREATE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
-DECLARE
-    -- Of who isn't there nothing is written down: not the id of somebody erased.
-    v_whose uuid := coalesce(
-        (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
-    );
+    AS $$
 BEGIN
-    IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
-    END IF;
+    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    PERFORM audit.record(
+        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), p_details
+    );
 END
-$_$;
+$$;
 
 ALTER FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb) OWNER TO pulsex_service;
 

@@ -55,36 +55,17 @@ COMMENT ON FUNCTION gdpr.require_person IS
 'Makes sure that the person is there and is not erased before this transaction ends: whatever it writes about them, an
 erasure waits for and finds. Errors: PT404 nobody has this id, or not any more.';
 
--- The audit log comes with migration 004; these two are all that knows it.
-
 CREATE OR REPLACE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details jsonb DEFAULT '{}')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
-DECLARE
-    -- Of who isn't there nothing is written down: not the id of somebody erased.
-    v_whose uuid := coalesce(
-        (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), '00000000-0000-0000-0000-000000000000'
-    );
 BEGIN
-    IF to_regprocedure('audit.record(text, uuid, jsonb)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.record($1, $2, $3)' USING p_action, v_whose, p_details;
-    END IF;
+    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    PERFORM audit.record(
+        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), p_details
+    );
 END
 $$;
 COMMENT ON FUNCTION gdpr.record_access IS
 'Writes to the audit log that somebody''s data were exported, read or erased: under their id while they are there, under
 nobody''s otherwise.';
-
-CREATE OR REPLACE FUNCTION gdpr.silence_audit(p_user_id uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
-AS $$
-BEGIN
-    IF to_regprocedure('audit.begin_erasure(uuid)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.begin_erasure($1)' USING p_user_id;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION gdpr.silence_audit IS
-'From here to audit.scrub(), which ends every erasure, no event is written about this person: it would only have to be
-blotted out again.';

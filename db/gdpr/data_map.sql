@@ -41,13 +41,18 @@ INSERT INTO gdpr.data_map_tables (
 (80, 'pulsex', 'notifications', 'notifications', 'notification', TRUE, 'personal data', NULL, NULL),
 (81, 'pulsex', 'notification_queue', 'notifications', 'delivery under way', FALSE, 'internals of a queue', NULL, NULL),
 (82, 'pulsex', 'notification_attempts', 'notifications', 'delivery attempt', FALSE, 'a log itself', NULL, NULL),
-(83, 'pulsex', 'unsubscriptions', 'notifications', 'unsubscription', FALSE, 'set by the person alone', NULL, NULL),
+(83, 'pulsex', 'unsubscriptions', 'notifications', 'unsubscription', TRUE, 'personal data', NULL, NULL),
 (84, 'pulsex', 'unsubscribe_tokens', 'notifications', 'link in a message', FALSE, 'a log', '1 day', 'expires_at'),
 (90, 'gdpr', 'holds', 'privacy', 'legal hold', TRUE, 'personal data', NULL, NULL),
 (91, 'gdpr', 'consents', 'privacy', 'consent', TRUE, 'personal data', NULL, NULL),
 (92, 'gdpr', 'requests', 'privacy', 'request', TRUE, 'personal data', '3 years', 'completed_at'),
-(93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE, 'worked out from last use', NULL, NULL),
-(100, 'audit', 'events', 'log', 'log entry', FALSE, 'the log itself', NULL, NULL);
+(93, 'gdpr', 'inactivity_warnings', 'privacy', 'warning of inactivity', FALSE, 'worked out from last use', NULL, NULL);
+
+-- The log itself: append-only for everybody else, so it has a routine of its own for whoever is erased.
+INSERT INTO gdpr.data_map_tables (
+    place, schema_name, table_name, category, label, erased_by, is_audited, audited_because
+) VALUES
+(85, 'audit', 'events', 'history', 'what happened to your data', 'audit.scrub', FALSE, 'the log itself');
 
 -- A decoy is named by a digest of the e-mail address that was tried: somebody's who registers later.
 UPDATE gdpr.data_map_tables SET
@@ -57,10 +62,6 @@ WHERE (schema_name, table_name) = ('auth', 'login_decoys');
 -- Whoever is being erased is signed out before anything else.
 UPDATE gdpr.data_map_tables SET is_erased_first = TRUE
 WHERE (schema_name, table_name) = ('auth', 'sessions');
-
--- The log's entries stay, without anything in them that is about the person.
-UPDATE gdpr.data_map_tables SET erased_by = 'audit.scrub'
-WHERE (schema_name, table_name) = ('audit', 'events');
 
 -- Of nobody, and why.
 INSERT INTO gdpr.data_map_tables (
@@ -86,14 +87,14 @@ FROM (
     ('pulsex', 'promotional_kinds', 'which kinds of message advertise'),
     ('pulsex', 'notification_channels', 'how fast each channel is served'),
     ('pulsex', 'notification_waits', 'which channel''s workers sleep'),
-    ('audit', 'unsealed_events', 'which entries of the log no seal covers yet'),
-    ('audit', 'seals', 'sums over entries of the log'),
-    ('audit', 'seal_contents', 'which entries of the log a seal covers'),
     ('gdpr', 'settings', 'what the controller decided'),
     ('gdpr', 'consent_purposes', 'what everybody is asked'),
     ('gdpr', 'ledger_keys', 'keys of the server''s own'),
     ('gdpr', 'erasures', 'when and how much was erased, and not whose'),
     ('gdpr', 'erasure_ledger', 'keyed hashes of ids: only who has an id and the key can tell whether it was erased'),
+    ('audit', 'unsealed_events', 'ids of events, and not whose'),
+    ('audit', 'seals', 'digests of many events'),
+    ('audit', 'seal_contents', 'ids of events, and not whose'),
     ('gdpr', 'scrubs', 'which files are to be rewritten')
 ) AS nobodys (schema_name, table_name, because);
 
@@ -134,12 +135,12 @@ WITH categories (category, purpose, lawful_basis, recipients, source) AS (
         'the push or e-mail service that delivers it', 'made for you'
     ),
     (
-        'privacy', 'to do what you, a court or the law asked for', 'Art. 6(1)(c): a legal obligation', 'nobody',
-        'the data protection officer'
+        'history', 'to be able to prove who did what to your data',
+        'Art. 6(1)(c): a legal obligation, of Art. 5(2) and 32', 'nobody', 'made when your data change or are read'
     ),
     (
-        'log', 'to be able to show who did what to your data', 'Art. 6(1)(c): a legal obligation (Art. 5(2), 32)',
-        'nobody', 'the database'
+        'privacy', 'to do what you, a court or the law asked for', 'Art. 6(1)(c): a legal obligation', 'nobody',
+        'the data protection officer'
     )
 ),
 
@@ -281,6 +282,15 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('pulsex', 'notification_attempts', 'outcome', 'outcome', FALSE, NULL),
     ('pulsex', 'notification_attempts', 'error', 'failure', FALSE, NULL),
 
+    ('audit', 'events', 'occurred_at', 'at', FALSE, NULL),
+    ('audit', 'events', 'event_id', 'id', FALSE, NULL),
+    ('audit', 'events', 'role_name', 'by', FALSE, NULL),
+    ('audit', 'events', 'table_name', 'in', FALSE, NULL),
+    ('audit', 'events', 'action', 'what happened', FALSE, NULL),
+    ('audit', 'events', 'payload', 'details', FALSE, NULL),
+    ('audit', 'events', 'salt', 'salt', TRUE, 'a secret: it keeps the details from being guessed by their digest'),
+    ('audit', 'events', 'commitment', 'digest', FALSE, 'made from the details, which are there'),
+
     ('gdpr', 'holds', 'hold_id', 'id', FALSE, NULL),
     ('gdpr', 'holds', 'category', 'what is held', FALSE, NULL),
     ('gdpr', 'holds', 'reason', 'reason', FALSE, NULL),
@@ -310,15 +320,6 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('gdpr', 'inactivity_warnings', 'last_active_at', 'last active at', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'warned_at', 'warned at', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'erase_after', 'erased after', FALSE, NULL),
-
-    ('audit', 'events', 'occurred_at', 'at', FALSE, NULL),
-    ('audit', 'events', 'event_id', 'id', FALSE, NULL),
-    ('audit', 'events', 'role_name', 'by which service', FALSE, NULL),
-    ('audit', 'events', 'table_name', 'where', FALSE, NULL),
-    ('audit', 'events', 'action', 'what', FALSE, NULL),
-    ('audit', 'events', 'payload', 'details', FALSE, NULL),
-    ('audit', 'events', 'salt', 'salt', TRUE, 'a secret: with it the commitment could be made anew'),
-    ('audit', 'events', 'commitment', 'commitment', FALSE, 'a sum over the details, to find them changed'),
 
     -- Whose row it is, the same in every row of theirs.
     ('auth', 'identities', 'user_id', 'person', FALSE, 'the profile has it'),
@@ -358,6 +359,20 @@ in_words (schema_name, table_name, column_name, exported_as, erased_value) AS (
     ('pulsex', 'users', 'locale', NULL, 'en'),
     ('pulsex', 'users', 'time_zone', NULL, 'UTC'),
     ('pulsex', 'users', 'status', NULL, 'restricted')
+),
+
+-- What becomes of columns of a log, whose rows stay without the person; everything else is deleted.
+left_behind (schema_name, table_name, column_name, erasure) AS (
+    VALUES
+    ('audit', 'events', 'user_id', 'pseudonymise'),
+    ('audit', 'events', 'payload', 'null'),
+    ('audit', 'events', 'salt', 'null'),
+    ('audit', 'events', 'occurred_at', 'keep'),
+    ('audit', 'events', 'event_id', 'keep'),
+    ('audit', 'events', 'role_name', 'keep'),
+    ('audit', 'events', 'table_name', 'keep'),
+    ('audit', 'events', 'action', 'keep'),
+    ('audit', 'events', 'commitment', 'keep')
 )
 
 INSERT INTO gdpr.data_map (
@@ -375,12 +390,7 @@ SELECT
     k.recipients,
     k.source,
     gdpr.retention_of(c.schema_name, c.table_name) AS retention,
-    CASE
-        WHEN t.erased_by IS NULL THEN 'delete'
-        WHEN c.column_name IN ('payload', 'salt') THEN 'null'
-        WHEN c.column_name = 'user_id' THEN 'pseudonymise'
-        ELSE 'keep'
-    END AS erasure,
+    coalesce(l.erasure, 'delete') AS erasure,
     c.is_secret,
     c.not_exported_because,
     w.exported_as,
@@ -389,7 +399,9 @@ FROM columns AS c
 INNER JOIN gdpr.data_map_tables AS t ON c.schema_name = t.schema_name AND c.table_name = t.table_name
 INNER JOIN categories AS k ON t.category = k.category
 LEFT JOIN in_words AS w
-    ON c.schema_name = w.schema_name AND c.table_name = w.table_name AND c.column_name = w.column_name;
+    ON c.schema_name = w.schema_name AND c.table_name = w.table_name AND c.column_name = w.column_name
+LEFT JOIN left_behind AS l
+    ON c.schema_name = l.schema_name AND c.table_name = l.table_name AND c.column_name = l.column_name;
 
 -- Of nobody, for the reason that the table has.
 INSERT INTO gdpr.data_map (schema_name, table_name, column_name, is_secret, erasure)
@@ -425,5 +437,8 @@ FROM (
     ('gdpr', 'ledger_keys', '{key_id,inner_pad,outer_pad,created_at}'),
     ('gdpr', 'erasures', '{erasure_id,categories,erased_at,completed_at,certificate}'),
     ('gdpr', 'erasure_ledger', '{subject_hash,erasure_id,key_id}'),
+    ('audit', 'unsealed_events', '{occurred_at,event_id}'),
+    ('audit', 'seals', '{seal_id,sealed_at,kept_from,month,first_at,last_at,events,contents_digest,digest}'),
+    ('audit', 'seal_contents', '{seal_id,event_ids}'),
     ('gdpr', 'scrubs', '{erasure_id,relation,scrubbed_at}')
 ) AS nobodys (schema_name, table_name, names), unnest(names) AS column_name;

@@ -84,7 +84,7 @@ DECLARE
     v_touched text[] := '{pg_statistic}';
 BEGIN
     -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
-    PERFORM gdpr.silence_audit(p_user_id);
+    PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -102,6 +102,7 @@ BEGIN
                 EXECUTE format('UPDATE %s AS r SET %s WHERE %s', v_plan.relation, v_change, v_plan.found_by)
                 USING p_user_id;
             END IF;
+            v_erased := v_erased || v_plan.table_name;
         ELSIF v_plan.erased_by IS NOT NULL THEN
             CONTINUE;
         ELSE

@@ -203,15 +203,24 @@ CREATE FUNCTION audit.record_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_old jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
-    v_new jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
-    v_is_update boolean := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
+    v_old jsonb;
+    v_new jsonb;
+    v_is_update boolean;
     v_same text[];
     v_key jsonb := '{}';
     v_withheld text[];
     v_argument text;
     v_column text;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        -- Nothing is written about who is being erased, so nothing is worked out.
+        IF audit.is_erasing(OLD.user_id) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    v_old := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    v_new := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
+    v_is_update := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
     IF v_is_update THEN
         v_same := ARRAY(SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key) || 'updated_at'::text;
     END IF;
@@ -342,6 +351,8 @@ CREATE TRIGGER push_token_owners_record_change AFTER INSERT OR UPDATE OR DELETE 
 FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.push_token_owners', '=push_token_hash');
 CREATE TRIGGER notifications_record_change AFTER INSERT OR UPDATE OR DELETE ON pulsex.notifications
 FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=notification_id');
+CREATE TRIGGER unsubscriptions_record_change AFTER INSERT OR UPDATE OR DELETE ON pulsex.unsubscriptions
+FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.unsubscriptions', '=channel', '=kind');
 
 -- migrate:down
 -- loses: every event of the audit log and every seal; the triggers go with their function

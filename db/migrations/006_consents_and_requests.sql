@@ -225,8 +225,7 @@ DECLARE
     v_table text;
 BEGIN
     FOREACH v_table IN ARRAY '{
-        user_preferences,user_topics,briefings,engagement_events,engagement_daily,engagement_marks,notifications,
-        notification_attempts
+        user_preferences,user_topics,briefings,engagement_daily,engagement_marks,notifications,notification_attempts
     }'::text[] LOOP
         EXECUTE format(
             'CREATE TRIGGER %1$s_refuse_restricted BEFORE INSERT OR UPDATE OR DELETE ON pulsex.%1$I
@@ -235,6 +234,8 @@ BEGIN
     END LOOP;
 END
 $$;
+-- Events are only ever inserted, by pulsex.record_events() in the person's session, and a batch has a mark, which is
+-- guarded: a check of each event would be a third of the cost of a batch, and of an erasure.
 -- A schedule is deleted when a restriction begins, which ends processing and isn't any; ratings expire with the month
 -- of the briefings they are about, as these do, since a partition goes for everybody or for nobody.
 CREATE TRIGGER briefing_schedule_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_schedule

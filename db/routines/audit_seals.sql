@@ -13,14 +13,15 @@ SET LOCAL ROLE pulsex_service;
 CREATE OR REPLACE FUNCTION audit.event_digest(
     p_event_id uuid, p_occurred_at timestamptz, p_role_name text, p_table_name text, p_action text, p_commitment bytea
 ) RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN sha256(
     uuid_send(p_event_id) || timestamptz_send(p_occurred_at) || p_commitment
-    || convert_to(concat(p_action, ' ', coalesce(p_table_name, '-'), ' ', p_role_name), 'UTF8')
+    || convert_to(p_action || ' ' || coalesce(p_table_name, '-') || ' ' || p_role_name, 'UTF8')
 );
 COMMENT ON FUNCTION audit.event_digest IS
 'SHA-256 over what of an event stays for ever: all but its owner, payload and salt, to which the commitment commits. No
-two events spell the same, since neither action nor table has a space in it.';
+two events spell the same, since neither action nor table has a space in it. STABLE as convert_to() is, or it would not
+be inlined.';
 
 CREATE OR REPLACE FUNCTION audit.seal_digest(p_previous bytea, p_seal audit.seals) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

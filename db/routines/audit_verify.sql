@@ -128,6 +128,6 @@ payloads_missing: of one month, more or fewer events are blank than audit.scrub(
 can no longer be told, but the time, role, table and action of each still can;
 unguarded: a trigger is missing or off.
 What can''t be seen: that an event which no seal covers yet was deleted together with its row in audit.unsealed_events,
-or was changed together with its commitment; changes to months that retention has ended (the last seal''s kept_from);
-that a superuser wrote with the triggers off and put them back. One pass over the log; it sees one moment, whoever
-writes.';
+or was changed together with its commitment, or was put in with such a row; changes to months that retention has ended
+(the last seal''s kept_from); that a superuser changed personal data while record_change was off, or the functions
+themselves. One pass over the log; it sees one moment, whoever writes.';

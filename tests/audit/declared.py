@@ -32,6 +32,7 @@ AUDITED = {
     "auth.sessions": Audited(
         ("user_agent", "'a browser'"), key=("session_id",), withheld=("token_hash",), ignored=("last_used_at",)
     ),
+    "gdpr.holds": Audited(("reason", "'another claim'"), key=("hold_id",)),
     "pulsex.briefing_feedback": Audited(("comment", "'good'"), key=("briefing_date", "edition", "item_id")),
     "pulsex.briefings": Audited(
         ("title", "'Another'"), key=("briefing_date", "edition"), withheld=("search",), digested=("content",)
@@ -40,12 +41,12 @@ AUDITED = {
         ("platform", "'ios'"), key=("device_id",), digested=("push_token",), ignored=("last_seen_at",)
     ),
     "gdpr.consents": Audited(("", ""), key=("purpose", "revision")),
-    "gdpr.holds": Audited(("reason", "'Another claim'"), key=("hold_id",)),
     "gdpr.requests": Audited(("details", "'All of it.'"), key=("request_id",)),
     "pulsex.notifications": Audited(
         ("read_at", "'2026-01-01Z'"), key=("notification_id",), row="kind = 'briefing_ready'"
     ),
     "pulsex.push_token_owners": Audited(("device_id", "device_id"), key=("push_token_hash",)),
+    "pulsex.unsubscriptions": Audited(("created_at", "'2026-01-01Z'"), key=("channel", "kind")),
     "pulsex.user_preferences": Audited(("max_items", "7")),
     "pulsex.user_topics": Audited(("weight", "2"), key=("topic_id",)),
     "pulsex.users": Audited(("display_name", "'Alicia'")),
@@ -62,5 +63,4 @@ EXEMPT = {
     "pulsex.notification_attempts": "a log itself",
     "pulsex.notification_queue": "the insides of a queue; the notification is audited",
     "pulsex.unsubscribe_tokens": "a link in a message, which is audited",
-    "pulsex.unsubscriptions": "written by the person alone, as they say it",
 }

@@ -17,6 +17,7 @@ COLUMNS = """
     WHERE n.nspname IN ('auth', 'pulsex', 'ops', 'gdpr', 'audit') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND (t.typname IN ('text', 'varchar', 'jsonb', 'json', 'inet', 'tsvector') OR t.typcategory = 'A')
         AND EXISTS (SELECT FROM pg_attribute AS u WHERE u.attrelid = c.oid AND u.attname = 'user_id')
+        AND c.oid <> 'audit.events'::regclass  -- append-only: it gets an event of its own
     ORDER BY 1, a.attnum
 """
 CHECKS = """
@@ -65,6 +66,8 @@ def plant(dba: Actor, user_id: UUID) -> dict[str, str]:
             UPDATE {table} SET {", ".join(assignments)} WHERE user_id = '{user_id}';
             SET LOCAL session_replication_role = origin; END $$"""
         )
+    planted["audit.events.payload"], details = canary(len(columns) + 1, "jsonb", flock)
+    dba.rows("SELECT audit.record('read', %s, %s)", user_id, details)
     return planted
 
 

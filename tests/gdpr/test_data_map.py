@@ -32,8 +32,8 @@ def test_every_column_is_classified(officer):
             [("pulsex", "briefings", "mood", UNKNOWN)],
         ),
         (
-            "ALTER TABLE pulsex.devices DROP COLUMN retired_at",
-            [("pulsex", "devices", "retired_at", ALONE)],
+            "ALTER TABLE pulsex.briefing_feedback DROP COLUMN comment",
+            [("pulsex", "briefing_feedback", "comment", ALONE)],
         ),
         (
             "DROP TABLE gdpr.scrubs",
@@ -101,3 +101,13 @@ def test_a_partitioned_tables_retention_is_the_operators(look):
 def test_nobody_else_reads_the_map(request, actor):
     """The officer does."""
     request.getfixturevalue(actor).throws_ok("SELECT * FROM gdpr.data_map", "42501")
+
+
+def test_the_map_says_of_each_table_whether_it_is_audited(look):
+    """Its word is the trigger that is there."""
+    look.is_empty(
+        """SELECT m.table_name FROM gdpr.data_map_tables AS m WHERE m.is_audited <> EXISTS (
+            SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.%I', m.schema_name, m.table_name))
+                AND tgname = m.table_name || '_record_change'
+        )"""
+    )

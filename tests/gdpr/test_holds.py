@@ -22,7 +22,9 @@ def held(officer, published):
 def test_what_is_held_is_kept_and_the_certificate_says_so(officer, published, held):
     """Ratings and the briefings that they are of; the holds themselves; of the person the bare row."""
     certificate = officer.value(ERASE, published.user_id)
-    officer.results_eq(FIND, [("briefings",), ("privacy",), ("profile",), ("ratings",)], published.user_id)
+    officer.results_eq(
+        FIND, [("briefings",), ("history",), ("privacy",), ("profile",), ("ratings",)], published.user_id
+    )
     assert certificate["kept"] == [{"hold": str(held), "category": "ratings", "until": None, "rows": 1}]
     assert not certificate["is_complete"]
 
@@ -74,7 +76,7 @@ def test_of_two_holds_each_keeps_its_own(officer, published, held):
     officer.rows(ERASE, published.user_id)
     certificate = officer.value(RELEASE, published.user_id, held)
     assert [kept["category"] for kept in certificate["kept"]] == ["notifications"]
-    officer.results_eq(FIND, [("notifications",), ("privacy",), ("profile",)], published.user_id)
+    officer.results_eq(FIND, [("history",), ("notifications",), ("privacy",), ("profile",)], published.user_id)
     assert officer.value(RELEASE, published.user_id, other)["is_complete"]
     officer.is_empty(FIND, published.user_id)
 
@@ -160,3 +162,14 @@ def test_only_an_officer_holds(look, published):
     look.role = "pulsex_worker"
     look.throws_ok(PLACE, "PT403", published.user_id, "ratings")
     look.throws_ok(RELEASE, "PT403", published.user_id, uuid.uuid4())
+
+
+def test_the_log_keeps_what_is_about_what_is_held_and_nothing_else_with_the_name(officer, look, published, held):
+    """Of tables that were erased, or left as bare rows, the payloads are gone; those of ratings are there."""
+    officer.rows(ERASE, published.user_id)
+    look.results_eq(
+        "SELECT DISTINCT table_name FROM audit.events WHERE user_id = %s AND table_name IS NOT NULL ORDER BY 1",
+        [("gdpr.holds",), ("pulsex.briefing_feedback",)],
+        published.user_id,
+    )
+    look.results_eq("SELECT count(*) FROM audit.events WHERE payload::text ~ 'Alice'", [(0,)])

@@ -38,12 +38,6 @@ WRITES = {
         SELECT user_id, briefing_date, edition, 's1', 1 FROM pulsex.briefings WHERE user_id = %s""",
         "UPDATE pulsex.briefing_feedback SET rating = 1 WHERE user_id = %s",
     ],
-    "pulsex.engagement_events": [
-        """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
-        VALUES (%s, now(), uuidv7(), 'opened')""",
-        "UPDATE pulsex.engagement_events SET event_type = 'shared' WHERE user_id = %s",
-        "DELETE FROM pulsex.engagement_events WHERE user_id = %s",
-    ],
     "pulsex.engagement_daily": [
         "INSERT INTO pulsex.engagement_daily (user_id, day, event_type, events) VALUES (%s, '2026-01-01', 'opened', 1)",
         "UPDATE pulsex.engagement_daily SET events = 9 WHERE user_id = %s",
@@ -73,6 +67,7 @@ WRITES = {
 # Tables of theirs that a restriction doesn't guard, and why.
 UNGUARDED = {
     "pulsex.users": "the status itself is there; name, language and zone are written by the person alone",
+    "pulsex.engagement_events": "written by the person alone, with a mark that is guarded",
     "pulsex.devices": "whoever signs in on a phone gets it from its last owner, restricted or not",
     "pulsex.push_token_owners": "as devices",
     "pulsex.unsubscriptions": "what they don't want to be told, said by the link in a message too",
