@@ -1290,7 +1290,7 @@ DECLARE
     v_touched text[] := '{pg_statistic}';
 BEGIN
     -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
-    PERFORM gdpr.silence_audit(p_user_id);
+    PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
         v_count := 0;
         IF v_plan.fate = 'held' THEN
@@ -2883,22 +2883,6 @@ $$;
 ALTER FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) IS 'Moves a person from one status to another; false, when they have another one already. Errors: PT404 no such user.';
-
-CREATE FUNCTION gdpr.silence_audit(p_user_id uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $_$
-BEGIN
-    IF to_regprocedure('audit.begin_erasure(uuid)') IS NOT NULL THEN
-        EXECUTE 'SELECT audit.begin_erasure($1)' USING p_user_id;
-    END IF;
-END
-$_$;
-
-ALTER FUNCTION gdpr.silence_audit(p_user_id uuid) OWNER TO pulsex_service;
-
-COMMENT ON FUNCTION gdpr.silence_audit(p_user_id uuid) IS 'From here to audit.scrub(), which ends every erasure, no event is written about this person: it would only have to be
-blotted out again.';
 
 CREATE FUNCTION gdpr.unclassified_columns() RETURNS TABLE(schema_name text, table_name text, column_name text, fault text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -7130,8 +7114,6 @@ CREATE TRIGGER devices_record_change AFTER INSERT OR DELETE OR UPDATE OF user_id
 
 CREATE TRIGGER engagement_daily_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_daily FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
-CREATE TRIGGER engagement_events_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_events FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
-
 CREATE TRIGGER engagement_marks_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_marks FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
 CREATE TRIGGER notification_attempts_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_attempts FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
@@ -7145,6 +7127,8 @@ CREATE TRIGGER notifications_record_change AFTER INSERT OR DELETE OR UPDATE ON p
 CREATE TRIGGER notifications_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
 CREATE TRIGGER push_token_owners_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.push_token_owners FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.push_token_owners', '=push_token_hash');
+
+CREATE TRIGGER unsubscriptions_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.unsubscriptions FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.unsubscriptions', '=channel', '=kind');
 
 CREATE TRIGGER user_preferences_begin_schedule AFTER INSERT ON pulsex.user_preferences FOR EACH ROW EXECUTE FUNCTION pulsex.keep_schedule();
 
@@ -7845,8 +7829,6 @@ GRANT ALL ON FUNCTION gdpr.retention_of(p_schema text, p_table text) TO pulsex_s
 REVOKE ALL ON FUNCTION gdpr.rotate_ledger_key(p_forget_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.set_status(p_user_id uuid, p_from text, p_to text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION gdpr.silence_audit(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.unclassified_columns() FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.unclassified_columns() TO pulsex_privacy;
