@@ -51,8 +51,8 @@ def gather(dba, people: int) -> list:
 def test_the_summary_counts_what_an_export_has(privacy, published):
     """For each kind of record the view's number is that of the export's records."""
     export = """SELECT category, record ->> 'record', count(*) FROM gdpr.export_user_data_rows(%s)
-        WHERE category <> 'log' GROUP BY 1, 2 ORDER BY 1, 2"""
-    summary = [row for row in privacy.rows(SUMMARY, published.user_id) if row[0] != "log"]
+        WHERE category <> 'history' GROUP BY 1, 2 ORDER BY 1, 2"""
+    summary = [row for row in privacy.rows(SUMMARY, published.user_id) if row[0] != "history"]
     assert sorted(summary) == privacy.rows(export, published.user_id)
     assert ("briefings", "briefing", 1) in summary
 
