@@ -19,10 +19,14 @@ KEPT = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add our own option."""
+    """Add our own options."""
     parser.addoption(
         "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
     )
+    parser.addoption(
+        "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
+    )
+    parser.addoption("--mutant", type=Path, metavar="FILE", help="change what the tests run on by this SQL file first")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,12 +34,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "commits: each statement is a transaction of its own, on a clone made for the test"
     )
+    config.addinivalue_line(
+        "markers", "long: takes seconds, so it starts first, lest a worker sit alone with it at the end"
+    )
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
     elif not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
-        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
+        other = config.option.prepared
+        config.stash[PREPARED] = (str(place), str(harness.adopt(place, other) if other else harness.prepare(place)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long tests go first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -78,10 +92,18 @@ def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> 
 
 
 @pytest.fixture(scope="session")
+def scratch_place(request: pytest.FixtureRequest) -> Path:
+    """The run's scratch directory, with the prepared cluster in it."""
+    return Path(request.config.stash[PREPARED][0])
+
+
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
     """Start this worker's cluster."""
     place, data = map(Path, request.config.stash[PREPARED])
     with harness.serving(place, data) as server:
+        if request.config.option.mutant:
+            server.mutate(request.config.option.mutant.read_text())
         yield server
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pulsex import guard
 from pulsex.cluster import ClusterError
 from pulsex.deploy import DB, DeployError, deploy, rollback, snapshot
+from pulsex.release import ReleaseError, record
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,13 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     commands.add_parser("snapshot", help="rewrite db/schema.sql from a fresh deploy")
 
+    commands.add_parser("release", help="record the migrations as released: from now on they are never edited")
+
     clear = commands.add_parser("clear", help="stop and delete what a test run kept with --keep-db")
     clear.add_argument("directory", type=Path, help="the directory that the run named")
 
     options = parser.parse_args(arguments)
     try:
         return _run(options)
-    except (ClusterError, DeployError) as error:
+    except (ClusterError, DeployError, ReleaseError) as error:
         print(f"pulsex: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -64,6 +67,8 @@ def _run(options: argparse.Namespace) -> int:
 
             with throwaway.deployed() as url:
                 (DB / "schema.sql").write_text(snapshot(url))
+        case "release":
+            print(*record() or ["Every migration had been released."], sep="\n")
         case "clear":
             if not (options.directory / "alive").is_fifo():
                 print(f"pulsex: {options.directory} isn't the directory of a test run.", file=sys.stderr)

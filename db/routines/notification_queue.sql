@@ -79,6 +79,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no channel %', p_channel USING ERRCODE = 'PT404';
     END IF;
+    PERFORM pulsex.wake_workers(p_channel, '-infinity');
 END
 $$;
 COMMENT ON FUNCTION ops.limit_channel IS
@@ -97,7 +98,10 @@ CREATE OR REPLACE FUNCTION pulsex.wake_workers(p_channel text, p_available_at ti
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    IF EXISTS (
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- Its snapshot may be older than somebody's sleep.
+        PERFORM pg_notify('pulsex_notifications', p_channel);
+    ELSIF EXISTS (
         SELECT FROM pulsex.notification_waits AS w WHERE w.channel = p_channel AND w.asleep_until > p_available_at
     ) THEN
         -- Of many who enqueue at once one takes the mark away; the others needn't wait for its commit.
@@ -126,7 +130,9 @@ BEGIN
     FROM pulsex.queue_levels(p_channel) AS l
     INNER JOIN pulsex.notification_channels AS c ON c.channel = l.channel;
     IF (v_next_at <= p_at) IS NOT TRUE THEN
-        UPDATE pulsex.notification_waits AS w SET asleep_until = coalesce(v_next_at, 'infinity')
+        -- Of those asleep on a channel the one that wakes last counts: the others may serve other channels too.
+        UPDATE pulsex.notification_waits AS w
+        SET asleep_until = greatest(w.asleep_until, coalesce(v_next_at, 'infinity'))
         WHERE w.channel = p_channel OR p_channel IS NULL;
     END IF;
     RETURN v_next_at;
@@ -138,8 +144,8 @@ $$;
 COMMENT ON FUNCTION pulsex.await_notifications IS
 'For a worker that was given nothing to do, in a transaction of its own: until when it may sleep, unless a notification
 pulsex_notifications comes (LISTEN, which needs a connection that isn''t pooled by transaction); null: nothing is
-scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment, so claim again. p_channel: the
-channel it serves, null for all.';
+scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment (or dumping the database), and
+then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.';
 
 -- Claiming ------------------------------------------------------------------------------------------------------------
 
@@ -186,6 +192,10 @@ BEGIN
     END IF;
     lease_token := gen_random_uuid();
     lease_until := p_at + p_lease;
+    -- All that have a limit, in the same order for everybody: two workers never hold one each and wait for the other's.
+    PERFORM FROM pulsex.notification_channels AS c
+    WHERE c.per_minute IS NOT NULL AND (c.channel = p_channel OR p_channel IS NULL)
+    ORDER BY c.channel FOR UPDATE;
 
     FOR v_level IN
         SELECT l.channel, l.priority FROM pulsex.queue_levels(p_channel) AS l

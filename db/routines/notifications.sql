@@ -30,7 +30,9 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.quiet_until IS
 'When the quiet hours end that p_at falls into, by the clocks of the zone; null when it falls into none. From p_start to
-p_end, which no longer belongs to them; over midnight if the end is earlier; none if they are equal or null.';
+p_end, which no longer belongs to them; over midnight if the end is earlier; none if they are equal or null. They end at
+the first instant after p_at at which the clocks show that next p_end or later: where they skip it, when they do; where
+they go back in the middle, not before they get to it.';
 
 -- Whether -------------------------------------------------------------------------------------------------------------
 
@@ -116,11 +118,23 @@ DECLARE
     v_notification_id uuid;
     v_available_at timestamptz;
 BEGIN
+    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
+    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
+    END IF;
     PERFORM pulsex.require_unrestricted(p_user_id);
     SELECT * INTO v_verdict
     FROM pulsex.delivery_verdict(p_user_id, p_channel, p_kind, greatest(p_scheduled_for, now()));
     v_state := CASE WHEN v_verdict.reason IS NULL OR v_verdict.not_before IS NOT NULL THEN 'pending' ELSE 'cancelled' END;
     LOOP
+        IF p_dedup_key IS NOT NULL THEN
+            SELECT n.notification_id INTO v_notification_id FROM pulsex.notifications AS n
+            WHERE n.user_id = p_user_id AND n.dedup_key = p_dedup_key AND n.state = 'pending';
+            IF FOUND THEN
+                RETURN v_notification_id;
+            END IF;
+        END IF;
         INSERT INTO pulsex.notifications AS n (
             user_id, channel, kind, payload, dedup_key, state, reason, scheduled_for
         )
@@ -130,12 +144,7 @@ BEGIN
         ON CONFLICT (user_id, dedup_key) WHERE state = 'pending' DO NOTHING
         RETURNING n.notification_id INTO v_notification_id;
         EXIT WHEN FOUND;
-        SELECT n.notification_id INTO v_notification_id FROM pulsex.notifications AS n
-        WHERE n.user_id = p_user_id AND n.dedup_key = p_dedup_key AND n.state = 'pending';
-        IF FOUND THEN
-            RETURN v_notification_id;
-        END IF;
-        -- It was settled between the two statements, so its key is free.
+        -- Somebody else enqueued it between the two statements: then theirs is found, unless it is settled already.
     END LOOP;
     IF v_state = 'pending' THEN
         v_available_at := greatest(p_scheduled_for, v_verdict.not_before);
@@ -155,8 +164,8 @@ about, a name such as briefing_ready; p_payload: an object, at most 16 KiB; p_pr
 p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want or can''t get is stored as cancelled,
 and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
 when it is claimed.
-Errors: PT404 no such user; PT403 processing is restricted; 23514 an unknown channel, or a value out of bounds; 23502 a
-null.';
+Errors: PT404 no such user; PT403 processing is restricted; PT422 p_priority or p_max_attempts out of bounds; 23514 an
+unknown channel, or another value out of bounds; 23502 another null.';
 
 CREATE OR REPLACE FUNCTION pulsex.cancel_notification(
     p_user_id uuid,

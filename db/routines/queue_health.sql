@@ -38,7 +38,11 @@ BEGIN
         FROM pulsex.notification_queue AS w WHERE w.channel = c.channel
     ) AS q
     CROSS JOIN LATERAL (
-        SELECT count(*) AS dead, count(*) FILTER (WHERE n.created_at > p_at - interval '1 day') AS dead_lately
+        SELECT count(*) AS dead, count(*) FILTER (WHERE EXISTS (
+            SELECT FROM pulsex.notification_attempts AS a
+            WHERE a.user_id = n.user_id AND a.notification_id = n.notification_id
+                AND a.finished_at > p_at - interval '1 day'
+        )) AS dead_lately
         FROM pulsex.notifications AS n WHERE n.channel = c.channel AND n.state = 'dead'
     ) AS d
     ORDER BY c.channel;
@@ -135,4 +139,4 @@ FROM ops.count_queue() AS q;
 COMMENT ON VIEW ops.queue_health IS
 'One row for each channel of notifications: due (could be claimed now) and for how long the oldest is; scheduled for
 later; leased, leases_ending within 30 seconds, leases_ended without word of the worker; retries (waiting after a failed
-attempt); dead letters, and of those the ones enqueued within a day; and the limit, leases a minute.';
+attempt); dead letters, and of those the ones that died within a day; and the limit, leases a minute.';

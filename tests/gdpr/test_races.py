@@ -15,15 +15,27 @@ ERASE = "SELECT gdpr.erase_user(%s, 'asked for')"
 FIND = "SELECT relation, row_count FROM gdpr.find_personal_data(%s)"
 WAITING = "SELECT pid FROM pg_locks WHERE NOT granted"
 # Of every kind of table: with a foreign key to the person, to a row of theirs, partitioned or not.
+RATING = """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
+    VALUES (%(user)s, %(date)s, 'morning', 's1', 1)"""
+# What is written, and how it is refused to her who is no longer there: her consent went with her.
 WRITES = {
-    "event": """INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
-        VALUES (%(user)s, now(), uuidv7(), 'opened')""",
-    "rating": """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
-        VALUES (%(user)s, %(date)s, 'morning', 's1', 1)""",
+    "events": (
+        """SELECT pulsex.record_events(%(user)s, jsonb_build_array(jsonb_build_object(
+            'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))""",
+        "PT403",
+    ),
+    "rating": (RATING, "23503"),
 }
-OF_THE_SERVICE = WRITES | {
-    "attempt": """INSERT INTO pulsex.notification_attempts (user_id, notification_id, attempt, started_at, outcome)
-        SELECT user_id, notification_id, 2, now(), 'failed' FROM pulsex.notifications WHERE user_id = %(user)s""",
+OF_THE_SERVICE = {
+    "rating": RATING,
+    "events": """WITH event AS (
+            INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
+            VALUES (%(user)s, now(), uuidv7(), 'opened')
+        ) INSERT INTO pulsex.engagement_marks (user_id, day) VALUES (%(user)s, current_date)""",
+    "attempt": """INSERT INTO pulsex.notification_attempts
+        (user_id, notification_id, attempt, lease_token, started_at, outcome)
+        SELECT user_id, notification_id, 2, gen_random_uuid(), now(), 'failed' FROM pulsex.notifications
+        WHERE user_id = %(user)s""",
     "hold": "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%(user)s, 'ratings', 'a claim')",
     "hash": """INSERT INTO pulsex.push_token_owners
         SELECT sha256('another'), user_id, device_id FROM pulsex.devices WHERE user_id = %(user)s""",
@@ -82,12 +94,14 @@ def test_a_row_written_meanwhile_is_refused(write, dba, privacy, published, argu
 
 @pytest.mark.parametrize("write", WRITES)
 def test_a_session_proved_before_writes_nothing_after(write, alice, privacy, published, arguments):
-    """Alice's transaction began in time, and her session was good; what she writes then refers to nobody: 23503."""
+    """Alice's transaction began in time, and her session was good; what she writes then is refused."""
+    statement, sqlstate = WRITES[write]
     alice.connection.execute("BEGIN")
     alice.connection.execute("SELECT auth.use_session(%s)", [published.token])
     privacy.rows(ERASE, published.user_id)
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        alice.connection.execute(WRITES[write], arguments)
+    with pytest.raises(psycopg.Error) as refused:
+        alice.connection.execute(statement, arguments)
+    assert refused.value.sqlstate == sqlstate
     privacy.is_empty(FIND, published.user_id)
 
 

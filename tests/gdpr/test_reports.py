@@ -49,7 +49,7 @@ def gather(dba, people: int) -> list:
 
 
 def test_the_summary_counts_what_an_export_has(privacy, published):
-    """For each kind of record the view's number is that of the export's records."""
+    """For each kind of record the view's number is that of the export's records, but for the log of looking."""
     export = """SELECT category, record ->> 'record', count(*) FROM gdpr.export_user_data_rows(%s)
         WHERE category <> 'history' GROUP BY 1, 2 ORDER BY 1, 2"""
     summary = [row for row in privacy.rows(SUMMARY, published.user_id) if row[0] != "history"]

@@ -24,6 +24,7 @@ def log(dba) -> Path:
     return log
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60 + 2 * SECONDS)
 def test_nobody_waits_while_partitions_are_made_expired_and_vacuumed(
     start_pooler, database, readers, dba, log, record_property
@@ -40,6 +41,7 @@ def test_nobody_waits_while_partitions_are_made_expired_and_vacuumed(
     assert record.transactions.total() > 100 * SECONDS
 
 
+@pytest.mark.long
 def test_a_step_that_holds_its_locks_too_long_would_be_noticed(start_pooler, database, readers, dba, log):
     """Were partitions dropped in a transaction of 200 ms, the server's log would say who waited."""
     definition = dba.value("SELECT pg_get_functiondef('ops.drop_next_partition'::regproc)")

@@ -44,6 +44,7 @@ def _report(record: Record, record_property) -> None:
     print(record.transactions, "transactions over", len(record.servers), "server connections:", dict(record.acts))
 
 
+@pytest.mark.long
 def test_a_crowd_that_shares_four_connections_sees_nobody_elses_rows(
     pooler: Pooler, database: Database, readers: list[Reader], record_property
 ):
@@ -56,6 +57,7 @@ def test_a_crowd_that_shares_four_connections_sees_nobody_elses_rows(
     assert record.transactions > 200
 
 
+@pytest.mark.long
 def test_a_crowd_that_is_killed_at_random_sees_nobody_elses_rows(
     pooler: Pooler, database: Database, readers: list[Reader], record_property
 ):

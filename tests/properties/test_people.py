@@ -9,6 +9,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.actors import Actor
+from tests.flaws import edited
 from tests.properties.people import People, Town
 
 pytestmark = pytest.mark.commits
@@ -33,19 +34,10 @@ SHORT = settings(
 )
 
 
+@pytest.mark.long
 def test_what_everybody_sees_equals_the_model(town: Town):
     """Whatever people do, with whatever token, everybody sees their own rows as the model has them, and nobody any."""
     run_state_machine_as_test(lambda: People(town), settings=LONG)
-
-
-def edited(function: str, old: str, new: str) -> str:
-    """Return a statement that replaces something in a function, and fails where it isn't there."""
-    return f"""DO $do$
-        DECLARE v_definition text := pg_get_functiondef('{function}'::regproc);
-        BEGIN
-            ASSERT strpos(v_definition, $${old}$$) > 0;
-            EXECUTE replace(v_definition, $${old}$$, $${new}$$);
-        END$do$"""
 
 
 FLAWS = {

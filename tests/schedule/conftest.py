@@ -11,6 +11,8 @@ import pytest
 
 from tests.actors import Actor
 from tests.cast import CONTENT
+from tests.harness import Server
+from tests.schedule import clocks
 
 DUE = "SELECT user_id, concat_ws(' ', briefing_date, edition) FROM pulsex.due_briefings(%s, p_lease => %s)"
 USERS = {"time_zone", "status"}  # what is changed here of pulsex.users; the rest is of pulsex.user_preferences
@@ -83,3 +85,18 @@ def lives(dba: Actor, worker: Actor) -> Callable[..., Resident]:
 def scheduler(database) -> Callable[[str], psycopg.Connection]:
     """Give a further scheduler's connection, by name."""
     return lambda name: database.actor(name, "pulsex_worker").connection
+
+
+@pytest.fixture(scope="session")
+def stretches(server: Server) -> bytes:
+    """What every zone's clocks show, which takes seconds to find out, and is the same for every test."""
+    with psycopg.connect(server.url) as connection:
+        return clocks.look(connection)
+
+
+@pytest.fixture
+def clockwork(dba: Actor, stretches: bytes) -> Actor:
+    """The superuser, who has the temporary table ``stretch`` of what every zone's clocks show."""
+    dba.rows("SELECT")
+    clocks.remember(dba.connection, stretches)
+    return dba

@@ -96,11 +96,10 @@ TWICE = "SELECT user_id, briefing_date, edition FROM claim GROUP BY 1, 2, 3 HAVI
 
 
 @pytest.fixture
-def world(dba):
+def world(clockwork):
     """Everybody, in a database of their own."""
-    for statement in (clocks.STRETCHES, PEOPLE):
-        dba.rows(statement)
-    return dba
+    clockwork.rows(PEOPLE)
+    return clockwork
 
 
 def drive(world) -> None:
@@ -112,6 +111,7 @@ def drive(world) -> None:
     world.is_empty(TWICE)
 
 
+@pytest.mark.long
 @pytest.mark.commits
 def test_everybody_is_somewhere(world):
     """Every zone has somebody, and of each way in which clocks change somebody has each of the six times."""
@@ -123,6 +123,7 @@ def test_everybody_is_somewhere(world):
     )
 
 
+@pytest.mark.long
 @pytest.mark.commits
 @pytest.mark.parametrize("year", YEARS)
 def test_around_every_change_of_clocks_each_date_is_claimed_once(world, year):
@@ -135,6 +136,7 @@ def test_around_every_change_of_clocks_each_date_is_claimed_once(world, year):
     )
 
 
+@pytest.mark.long
 @pytest.mark.commits
 def test_in_an_ordinary_week_each_date_is_claimed_once(world):
     """Seven dates and two editions for everybody in the world."""

@@ -5,9 +5,25 @@ import re
 import pytest
 
 from tests.actors import Actor
-from tests.schema import rules_keys, rules_names, rules_privileges, rules_roles, rules_routines, rules_row_security
+from tests.schema import (
+    rules_keys,
+    rules_names,
+    rules_privileges,
+    rules_roles,
+    rules_routines,
+    rules_row_security,
+    rules_shardable,
+)
 
-MODULES = (rules_keys, rules_names, rules_privileges, rules_roles, rules_routines, rules_row_security)
+MODULES = (
+    rules_keys,
+    rules_names,
+    rules_privileges,
+    rules_roles,
+    rules_routines,
+    rules_row_security,
+    rules_shardable,
+)
 RULES = [rule for module in MODULES for rule in module.RULES]
 BREACHES = [
     pytest.param(rule, sql, offender, id=f"{rule}-{number}")

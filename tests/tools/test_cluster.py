@@ -99,6 +99,7 @@ def test_a_second_start_leaves_the_server_alone(tmp_path):
     assert persistent.port() is None
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder that nobody else may enter")
 def test_root_can_work_in_a_folder_of_its_own(tmp_path, monkeypatch):
     """Binaries and data lie where the unprivileged server reaches them, though both folders admit only root."""

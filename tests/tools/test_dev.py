@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from argon2 import PasswordHasher
 
-from pulsex import cluster, deploy, dev
+from pulsex import cluster, deploy, dev, throwaway
 
 EXAMPLE = (deploy.ROOT / "examples" / "briefing.json").read_text()
 pytestmark = pytest.mark.xdist_group("dev")
@@ -48,7 +48,7 @@ class Told:
 @pytest.fixture(scope="module")
 def told():
     """The story, told once, and its server, started again."""
-    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="px", dir=throwaway.temporary_folder()) as folder:
         Path(folder).chmod(0o755)
         home = Path(folder) / "home"
         done = run(home)

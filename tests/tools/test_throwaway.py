@@ -33,19 +33,25 @@ def test_waits(alice, worker):
 @pytest.fixture
 def temporary():
     """A folder for temporary files with a path short enough for sockets."""
-    with tempfile.TemporaryDirectory(prefix="px", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="px", dir=throwaway.temporary_folder()) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
-def suite(temporary: Path, test: str, *options: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def suite(temporary: Path, scratch_place: Path):
+    """Starts pytest on one test, as ``run_suite`` does, with what the run under way has prepared."""
+    return lambda test, *options: run_suite(temporary, test, "--prepared", scratch_place, *options)
+
+
+def run_suite(temporary: Path, test: str, *options: str | Path) -> subprocess.Popen[str]:
     """Start pytest on one test file in a folder with this suite's fixtures, its temporary files in ``temporary``."""
     (temporary / "tests").mkdir()
     (temporary / "tests" / "test_it.py").write_text(test)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "conftest", "-c", ROOT / "pyproject.toml",
-         "--rootdir", temporary, "-n", "2", *options, temporary / "tests"],
+         "--rootdir", temporary, "-n", "1", *options, temporary / "tests"],
         cwd=ROOT,
         env=environment | {"TMPDIR": str(temporary), "SIGNAL": str(temporary / "reached")},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -60,10 +66,11 @@ def until(condition, seconds: float = 20) -> bool:
     return condition()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_survives_an_interrupted_run(temporary, how):
+def test_nothing_survives_an_interrupted_run(suite, temporary, how):
     """However a run is killed, with its whole process group, no process and no file of it is left."""
-    run = suite(temporary, WAITING)
+    run = suite(WAITING, "-n", "2")
     assert until((temporary / "reached").exists)
     assert guard.working_in(temporary), "a server runs while the test does"
     os.killpg(run.pid, how)
@@ -72,9 +79,10 @@ def test_nothing_survives_an_interrupted_run(temporary, how):
     assert until(lambda: not list(temporary.glob("pulsex-*")))
 
 
-def test_a_failed_test_can_keep_its_database(temporary):
+@pytest.mark.long
+def test_a_failed_test_can_keep_its_database(suite):
     """With --keep-db the URL that is printed leads to what the failed test did, until it is cleared."""
-    output, _ = suite(temporary, FAILING, "--keep-db").communicate()
+    output, _ = suite(FAILING, "--keep-db").communicate()
     [url] = re.findall(r"^postgresql://\S+$", output, re.MULTILINE)
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT FROM pulsex.users WHERE display_name = 'Kept'").rowcount == 1
@@ -84,26 +92,23 @@ def test_a_failed_test_can_keep_its_database(temporary):
     assert not guard.working_in(Path(place))
 
 
-def test_a_failed_test_keeps_nothing_unless_asked(temporary):
-    """Without --keep-db a failed test leaves neither a server nor a file."""
-    output, _ = suite(temporary, FAILING).communicate()
+@pytest.mark.long
+def test_a_failed_test_is_shown_and_keeps_nothing_unless_asked(suite, temporary):
+    """A verb that fails prints the statement, what it has and what it wants; neither a server nor a file is left."""
+    output, _ = suite(FAILING).communicate()
     assert "1 failed" in output
-    assert not list(temporary.glob("pulsex-*"))
-
-
-def test_the_run_speaks_tap(temporary):
-    """--tap prints the Test Anything Protocol."""
-    output, _ = suite(temporary, "def test_it(alice): alice.lives_ok('SELECT 1')", "--tap").communicate()
-    assert re.search(r"^1\.\.1$", output, re.MULTILINE)
-    assert re.search(r"^ok 1 ", output, re.MULTILINE)
-
-
-def test_a_failure_shows_have_and_want(temporary):
-    """A verb that fails prints the statement, what it has and what it wants."""
-    output, _ = suite(temporary, FAILING).communicate()
     assert "SELECT display_name FROM pulsex.users" in output
     assert "have: [('Kept',)]" in output
     assert "want: []" in output
+    assert not list(temporary.glob("pulsex-*"))
+
+
+@pytest.mark.long
+def test_the_run_speaks_tap(suite):
+    """--tap prints the Test Anything Protocol."""
+    output, _ = suite("def test_it(alice): alice.lives_ok('SELECT 1')", "--tap").communicate()
+    assert re.search(r"^1\.\.1$", output, re.MULTILINE)
+    assert re.search(r"^ok 1 ", output, re.MULTILINE)
 
 
 def test_the_template_follows_the_sql(tmp_path):

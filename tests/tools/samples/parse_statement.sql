@@ -1,0 +1,2 @@
+-- parse says syntax error
+SELECT 1 FRM t;

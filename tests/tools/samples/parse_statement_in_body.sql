@@ -1,0 +1,8 @@
+-- parse says syntax error
+CREATE FUNCTION pulsex.f() RETURNS void
+LANGUAGE plpgsql SET search_path = ''
+AS $$
+BEGIN
+    UPDATE pulsex.users SET locale 'en';
+END
+$$;

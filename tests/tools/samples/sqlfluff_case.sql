@@ -1,0 +1,2 @@
+-- sqlfluff says CP01
+select 1;

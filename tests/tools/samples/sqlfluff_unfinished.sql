@@ -1,0 +1,2 @@
+-- sqlfluff says PRS
+SELECT FROM WHERE;
