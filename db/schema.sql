@@ -1714,11 +1714,12 @@ ALTER FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) OW
 
 COMMENT ON FUNCTION gdpr.erase(p_user_id uuid, p_reason text, p_categories text[]) IS 'gdpr.erase_user(), for routines of the service that have checked who asks.';
 
-CREATE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 10, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
+CREATE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 1, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 DECLARE
+    v_before timestamptz := p_at - (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_after');
     v_person record;
     v_erased bigint := 0;
 BEGIN
@@ -1726,9 +1727,15 @@ BEGIN
         RAISE EXCEPTION 'nobody is erased ahead of time' USING ERRCODE = 'PT422';
     END IF;
     FOR v_person IN
-        SELECT i.user_id FROM gdpr.inactive_accounts(p_at) AS i
-        INNER JOIN gdpr.inactivity_warnings AS w ON w.user_id = i.user_id AND w.last_active_at = i.last_active_at
-        WHERE w.erase_after <= p_at LIMIT p_limit
+        SELECT w.user_id FROM gdpr.inactivity_warnings AS w
+        INNER JOIN pulsex.users AS u ON u.user_id = w.user_id
+        WHERE w.erase_after <= p_at AND w.last_active_at < v_before AND u.status = 'active'
+            AND gdpr.last_active_at(w.user_id) = w.last_active_at
+            AND NOT EXISTS (
+                SELECT FROM gdpr.holds AS h
+                WHERE h.user_id = w.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
+            )
+        ORDER BY w.erase_after LIMIT p_limit
     LOOP
         PERFORM gdpr.erase(v_person.user_id, 'inactive');
         v_erased := v_erased + 1;
@@ -3666,7 +3673,7 @@ BEGIN
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
-        ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(10), 0)::text'),
+        ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(1), 0)::text'),
         ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
     LOOP
         v_attempt := 1;

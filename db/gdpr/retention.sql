@@ -209,11 +209,12 @@ account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
 told.';
 
-CREATE OR REPLACE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 10, p_at timestamptz DEFAULT now())
+CREATE OR REPLACE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 1, p_at timestamptz DEFAULT now())
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
+    v_before timestamptz := p_at - (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_after');
     v_person record;
     v_erased bigint := 0;
 BEGIN
@@ -221,9 +222,15 @@ BEGIN
         RAISE EXCEPTION 'nobody is erased ahead of time' USING ERRCODE = 'PT422';
     END IF;
     FOR v_person IN
-        SELECT i.user_id FROM gdpr.inactive_accounts(p_at) AS i
-        INNER JOIN gdpr.inactivity_warnings AS w ON w.user_id = i.user_id AND w.last_active_at = i.last_active_at
-        WHERE w.erase_after <= p_at LIMIT p_limit
+        SELECT w.user_id FROM gdpr.inactivity_warnings AS w
+        INNER JOIN pulsex.users AS u ON u.user_id = w.user_id
+        WHERE w.erase_after <= p_at AND w.last_active_at < v_before AND u.status = 'active'
+            AND gdpr.last_active_at(w.user_id) = w.last_active_at
+            AND NOT EXISTS (
+                SELECT FROM gdpr.holds AS h
+                WHERE h.user_id = w.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
+            )
+        ORDER BY w.erase_after LIMIT p_limit
     LOOP
         PERFORM gdpr.erase(v_person.user_id, 'inactive');
         v_erased := v_erased + 1;

@@ -69,7 +69,7 @@ BEGIN
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
-        ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(10), 0)::text'),
+        ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(1), 0)::text'),
         ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
     LOOP
         v_attempt := 1;

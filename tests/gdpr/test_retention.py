@@ -220,8 +220,8 @@ def test_a_setting_is_changed_for_a_reason(privacy):
     privacy.throws_ok(SET, "23514", "inactive_after", "1 day", "r", constraint="settings_period_check")
 
 
-def test_a_deploy_leaves_settings_alone(privacy):
-    """What the controller stated is what stands there, with the reason."""
+def test_the_controller_states_who_they_are(privacy):
+    """What the database can't know is a setting, and stands there with the reason."""
     privacy.rows(SET, "controller", "Example Ltd, 1 Example Street", "stated by the controller")
     query = "SELECT value, reason FROM gdpr.settings WHERE name = 'controller'"
     privacy.results_eq(query, [("Example Ltd, 1 Example Street", "stated by the controller")])

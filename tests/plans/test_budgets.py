@@ -44,7 +44,7 @@ BUDGETS = {
         """SELECT * FROM pulsex.find_briefings(%(me)s, '{"sections": [{"topic": "science"}]}')""",
         "briefings_pkey", 4, 150,
     ),
-    "rate": budget("SELECT pulsex.record_feedback(%(me)s, %(today)s, 2::smallint)", "", 0, 40),
+    "rate": budget("SELECT pulsex.record_feedback(%(me)s, %(today)s, 2::smallint)", "users_pk", 0, 40),
     "preferences": budget("SELECT * FROM pulsex.user_preferences WHERE user_id = %(me)s", "user_preferences_pk", 0, 6),
     "unread notifications": budget(
         """SELECT * FROM pulsex.notifications WHERE user_id = %(me)s AND read_at IS NULL AND state = 'sent'
