@@ -615,7 +615,11 @@ BEGIN
         FROM pulsex.notification_queue AS w WHERE w.channel = c.channel
     ) AS q
     CROSS JOIN LATERAL (
-        SELECT count(*) AS dead, count(*) FILTER (WHERE n.created_at > p_at - interval '1 day') AS dead_lately
+        SELECT count(*) AS dead, count(*) FILTER (WHERE EXISTS (
+            SELECT FROM pulsex.notification_attempts AS a
+            WHERE a.user_id = n.user_id AND a.notification_id = n.notification_id
+                AND a.finished_at > p_at - interval '1 day'
+        )) AS dead_lately
         FROM pulsex.notifications AS n WHERE n.channel = c.channel AND n.state = 'dead'
     ) AS d
     ORDER BY c.channel;
@@ -805,6 +809,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no channel %', p_channel USING ERRCODE = 'PT404';
     END IF;
+    PERFORM pulsex.wake_workers(p_channel, '-infinity');
 END
 $$;
 
@@ -1273,7 +1278,9 @@ BEGIN
     FROM pulsex.queue_levels(p_channel) AS l
     INNER JOIN pulsex.notification_channels AS c ON c.channel = l.channel;
     IF (v_next_at <= p_at) IS NOT TRUE THEN
-        UPDATE pulsex.notification_waits AS w SET asleep_until = coalesce(v_next_at, 'infinity')
+        -- Of those asleep on a channel the one that wakes last counts: the others may serve other channels too.
+        UPDATE pulsex.notification_waits AS w
+        SET asleep_until = greatest(w.asleep_until, coalesce(v_next_at, 'infinity'))
         WHERE w.channel = p_channel OR p_channel IS NULL;
     END IF;
     RETURN v_next_at;
@@ -1287,8 +1294,8 @@ ALTER FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with ti
 
 COMMENT ON FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) IS 'For a worker that was given nothing to do, in a transaction of its own: until when it may sleep, unless a notification
 pulsex_notifications comes (LISTEN, which needs a connection that isn''t pooled by transaction); null: nothing is
-scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment, so claim again. p_channel: the
-channel it serves, null for all.';
+scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment (or dumping the database), and
+then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.';
 
 CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1497,6 +1504,10 @@ BEGIN
     END IF;
     lease_token := gen_random_uuid();
     lease_until := p_at + p_lease;
+    -- All that have a limit, in the same order for everybody: two workers never hold one each and wait for the other's.
+    PERFORM FROM pulsex.notification_channels AS c
+    WHERE c.per_minute IS NOT NULL AND (c.channel = p_channel OR p_channel IS NULL)
+    ORDER BY c.channel FOR UPDATE;
 
     FOR v_level IN
         SELECT l.channel, l.priority FROM pulsex.queue_levels(p_channel) AS l
@@ -1860,11 +1871,23 @@ DECLARE
     v_notification_id uuid;
     v_available_at timestamptz;
 BEGIN
+    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
+    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
+    END IF;
     PERFORM pulsex.require_unrestricted(p_user_id);
     SELECT * INTO v_verdict
     FROM pulsex.delivery_verdict(p_user_id, p_channel, p_kind, greatest(p_scheduled_for, now()));
     v_state := CASE WHEN v_verdict.reason IS NULL OR v_verdict.not_before IS NOT NULL THEN 'pending' ELSE 'cancelled' END;
     LOOP
+        IF p_dedup_key IS NOT NULL THEN
+            SELECT n.notification_id INTO v_notification_id FROM pulsex.notifications AS n
+            WHERE n.user_id = p_user_id AND n.dedup_key = p_dedup_key AND n.state = 'pending';
+            IF FOUND THEN
+                RETURN v_notification_id;
+            END IF;
+        END IF;
         INSERT INTO pulsex.notifications AS n (
             user_id, channel, kind, payload, dedup_key, state, reason, scheduled_for
         )
@@ -1874,12 +1897,7 @@ BEGIN
         ON CONFLICT (user_id, dedup_key) WHERE state = 'pending' DO NOTHING
         RETURNING n.notification_id INTO v_notification_id;
         EXIT WHEN FOUND;
-        SELECT n.notification_id INTO v_notification_id FROM pulsex.notifications AS n
-        WHERE n.user_id = p_user_id AND n.dedup_key = p_dedup_key AND n.state = 'pending';
-        IF FOUND THEN
-            RETURN v_notification_id;
-        END IF;
-        -- It was settled between the two statements, so its key is free.
+        -- Somebody else enqueued it between the two statements: then theirs is found, unless it is settled already.
     END LOOP;
     IF v_state = 'pending' THEN
         v_available_at := greatest(p_scheduled_for, v_verdict.not_before);
@@ -1901,8 +1919,8 @@ about, a name such as briefing_ready; p_payload: an object, at most 16 KiB; p_pr
 p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want or can''t get is stored as cancelled,
 and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
 when it is claimed.
-Errors: PT404 no such user; PT403 processing is restricted; 23514 an unknown channel, or a value out of bounds; 23502 a
-null.';
+Errors: PT404 no such user; PT403 processing is restricted; PT422 p_priority or p_max_attempts out of bounds; 23514 an
+unknown channel, or another value out of bounds; 23502 another null.';
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2460,7 +2478,9 @@ $$;
 ALTER FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.quiet_until(p_start time without time zone, p_end time without time zone, p_time_zone text, p_at timestamp with time zone) IS 'When the quiet hours end that p_at falls into, by the clocks of the zone; null when it falls into none. From p_start to
-p_end, which no longer belongs to them; over midnight if the end is earlier; none if they are equal or null.';
+p_end, which no longer belongs to them; over midnight if the end is earlier; none if they are equal or null. They end at
+the first instant after p_at at which the clocks show that next p_end or later: where they skip it, when they do; where
+they go back in the middle, not before they get to it.';
 
 CREATE FUNCTION pulsex.record_attempt(p_try pulsex.notification_queue, p_outcome text, p_error text, p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -3081,7 +3101,10 @@ CREATE FUNCTION pulsex.wake_workers(p_channel text, p_available_at timestamp wit
     SET search_path TO ''
     AS $$
 BEGIN
-    IF EXISTS (
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- Its snapshot may be older than somebody's sleep.
+        PERFORM pg_notify('pulsex_notifications', p_channel);
+    ELSIF EXISTS (
         SELECT FROM pulsex.notification_waits AS w WHERE w.channel = p_channel AND w.asleep_until > p_available_at
     ) THEN
         -- Of many who enqueue at once one takes the mark away; the others needn't wait for its commit.
@@ -3282,7 +3305,7 @@ ALTER VIEW ops.queue_health OWNER TO pulsex_owner;
 
 COMMENT ON VIEW ops.queue_health IS 'One row for each channel of notifications: due (could be claimed now) and for how long the oldest is; scheduled for
 later; leased, leases_ending within 30 seconds, leases_ended without word of the worker; retries (waiting after a failed
-attempt); dead letters, and of those the ones enqueued within a day; and the limit, leases a minute.';
+attempt); dead letters, and of those the ones that died within a day; and the limit, leases a minute.';
 
 CREATE VIEW ops.health WITH (security_invoker='true', security_barrier='true') AS
  SELECT 'maintenance'::text AS name,
