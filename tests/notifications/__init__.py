@@ -1,1 +1,1 @@
-"""Notifications: nothing is lost and nothing is sent twice, whoever dies, whatever is late, and whoever changes their mind."""
+"""Notifications: nothing is lost and nothing sent twice, whoever dies, is late, or has had enough of them."""

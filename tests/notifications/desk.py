@@ -98,9 +98,7 @@ class Desk:
 
     def cancel(self, person: Actor, notification_id: UUID, at: datetime = NOON) -> bool:
         """Call it off."""
-        return self.worker.value(
-            "SELECT pulsex.cancel_notification(%s, %s, %s)", person.user_id, notification_id, at
-        )
+        return self.worker.value("SELECT pulsex.cancel_notification(%s, %s, %s)", person.user_id, notification_id, at)
 
     def kill(self, person: Actor, at: datetime = NOON, **options: object) -> UUID:
         """Enqueue something that the provider refuses for good; return its id."""

@@ -24,7 +24,12 @@ from tests.notifications.meeting import PATIENCE
 pytestmark = pytest.mark.commits
 CLAIM = "SELECT user_id, notification_id, lease_token FROM pulsex.claim_notifications('dies', 10, p_at => %s)"
 COMPLETE = "SELECT pulsex.complete_notification(%s, %s, %s, %s)"
-DURABLE = "-h 127.0.0.1 -c autovacuum=off -c logging_collector=off -c wal_level=minimal -c max_wal_senders=0"
+# Commits wait for the log to be written. What was written survives a process, though not the machine: fsync is about
+# that, and makes recovery read every file of the cluster first, which takes seconds.
+DURABLE = (
+    "-h 127.0.0.1 -c synchronous_commit=on -c full_page_writes=on -c fsync=off -c autovacuum=off"
+    " -c logging_collector=off -c wal_level=minimal -c max_wal_senders=0"
+)
 # The worker that is killed, as a process: it dies with its lease, not knowing it.
 DYING = """
 import sys, psycopg
@@ -112,7 +117,7 @@ def test_a_worker_whose_connection_is_terminated(database, desk, dba, alice):
 
 @pytest.fixture
 def mortal(request: pytest.FixtureRequest) -> Iterator[throwaway.Throwaway]:
-    """A server of the test's own that writes what it commits to the disk."""
+    """A server of the test's own that has written what it says is committed."""
     place, data = map(Path, request.config.stash[PREPARED])
     with throwaway.Throwaway(
         **throwaway.settings(place) | {"postgres_args": DURABLE}, copy_data_from=str(data)

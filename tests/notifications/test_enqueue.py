@@ -15,7 +15,11 @@ def test_what_is_enqueued_waits_until_it_is_due(desk, alice):
     told = desk.enqueue(alice, payload={"title": "Good morning"})
     assert desk.claim(NOON - timedelta(seconds=1)) == []
     claimed = desk.lease()
-    assert (claimed.notification_id, claimed.user_id, claimed.payload) == (told, alice.user_id, {"title": "Good morning"})
+    assert (claimed.notification_id, claimed.user_id, claimed.payload) == (
+        told,
+        alice.user_id,
+        {"title": "Good morning"},
+    )
 
 
 def test_by_default_it_is_due_at_once(desk, worker, alice):
