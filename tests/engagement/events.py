@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from psycopg.types.json import Jsonb
@@ -75,7 +75,7 @@ def _in_time(value: object, now: datetime) -> bool:
     if not _matches(RFC_3339, value) or not _parses(datetime.fromisoformat, value):
         return False
     try:
-        at = datetime.fromisoformat(value).astimezone(timezone.utc)
+        at = datetime.fromisoformat(value).astimezone(UTC)
     except OverflowError:
         return False
     return now - OLDEST <= at <= now + NEWEST
@@ -97,7 +97,7 @@ class Stage:
     @property
     def midnight(self) -> datetime:
         """When the day (UTC) before today begins: a whole day whose every instant may be sent now."""
-        today = self.now.astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return today - timedelta(days=1)
 
     @property

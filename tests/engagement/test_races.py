@@ -46,9 +46,7 @@ def test_a_batch_that_two_connections_send_at_once_is_stored_once(dba, devices, 
     batch, more = [event(now) for _ in range(3)], event(now)
     assert both(dba, devices, published, batch, [more, *reversed(batch)]) == (3, 1)
     ids = [one["event_id"] for one in [*batch, more]]
-    dba.results_eq(
-        "SELECT count(*) FROM pulsex.engagement_events WHERE event_id = ANY (%s::uuid[])", [(4,)], ids
-    )
+    dba.results_eq("SELECT count(*) FROM pulsex.engagement_events WHERE event_id = ANY (%s::uuid[])", [(4,)], ids)
 
 
 @pytest.mark.commits

@@ -118,7 +118,9 @@ def test_a_day_without_a_partition_is_not_counted(worker, day):
 @pytest.mark.parametrize("way", [ROLL_UP_MARKED, ROLL_UP])
 def test_totals_stay_when_their_events_have_expired(stage, way):
     """Once the partition is gone its totals are all that is left, and no mark that was late takes them away."""
-    stage.service().rows("INSERT INTO pulsex.engagement_marks (user_id, day) VALUES (%s, '1999-01-01')", stage.person.user_id)
+    stage.service().rows(
+        "INSERT INTO pulsex.engagement_marks (user_id, day) VALUES (%s, '1999-01-01')", stage.person.user_id
+    )
     old = "INSERT INTO pulsex.engagement_daily VALUES (%s, '1999-01-01', 'shared', 5, 0)"
     stage.service().rows(old, stage.person.user_id)
     if way == ROLL_UP:

@@ -45,9 +45,9 @@ def test_it_equals_the_raw_events_however_many_of_them_are_counted(busy, counted
 def test_a_late_event_is_told_at_once(busy):
     """What comes in after the count is there before the next one."""
     busy.worker().rows(ROLL_UP_MARKED, 1000)
-    before = dict((row[0], row[2]) for row in summary(busy, busy.day, busy.day))
+    before = {row[0]: row[2] for row in summary(busy, busy.day, busy.day)}
     busy.record(event(busy.midnight, "shared"))
-    after = dict((row[0], row[2]) for row in summary(busy, busy.day, busy.day))
+    after = {row[0]: row[2] for row in summary(busy, busy.day, busy.day)}
     assert after == before | {"shared": before["shared"] + 1}
 
 
