@@ -6,9 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import harness, rls
+from bench import bloat, harness, ingest, queue, rls
 
-PARTS: dict[str, Callable[[], bool]] = {"harness": harness.run, "rls": rls.run}
+PARTS: dict[str, Callable[[], bool]] = {
+    "harness": harness.run,
+    "rls": rls.run,
+    "ingest": ingest.run,
+    "queue": queue.run,
+    "bloat": bloat.run,
+}
 
 
 def main() -> int:
