@@ -6,12 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import audit, erase, harness, rls
+from bench import audit, bloat, erase, harness, ingest, queue, rls
 
 PARTS: dict[str, Callable[[], bool]] = {
     "audit": audit.run,
+    "bloat": bloat.run,
     "erase": erase.run,
     "harness": harness.run,
+    "ingest": ingest.run,
+    "queue": queue.run,
     "rls": rls.run,
 }
 

@@ -14,23 +14,33 @@ RETURN CASE
     WHEN
         p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[] <> '{}'
         THEN 'has an unknown key'
-    WHEN (jsonb_typeof(p_event -> 'event_id') = 'string') IS NOT TRUE THEN 'event_id is not a string'
+    WHEN
+        (p_event ->> 'event_id' LIKE '________-____-____-____-____________') IS NOT TRUE
+        THEN 'event_id is not a UUID'
     WHEN (jsonb_typeof(p_event -> 'event_type') = 'string') IS NOT TRUE THEN 'event_type is not a string'
     WHEN
         (
-            p_event ->> 'occurred_at' LIKE '____-__-_____:__:__%Z'
-            OR p_event ->> 'occurred_at' LIKE '____-__-_____:__:__%+__%'
-            OR p_event ->> 'occurred_at' LIKE '____-__-_____:__:__%-__%'
+            p_event ->> 'occurred_at' LIKE '____-__-__T__:__:__%'
+            AND btrim(p_event ->> 'occurred_at', '0123456789-:.+Z') = 'T'
+            AND (
+                p_event ->> 'occurred_at' LIKE '%Z'
+                OR p_event ->> 'occurred_at' LIKE '%+__:__'
+                OR p_event ->> 'occurred_at' LIKE '%-__:__'
+            )
         ) IS NOT TRUE
         THEN 'occurred_at is not a time with its offset'
-    WHEN p_event ->> 'briefing_date' NOT LIKE '____-__-__' THEN 'briefing_date is not a date'
+    WHEN
+        (p_event ->> 'briefing_date' LIKE '____-__-__' AND btrim(p_event ->> 'briefing_date', '0123456789-') = '')
+        IS FALSE
+        THEN 'briefing_date is not a date'
     WHEN jsonb_typeof(p_event -> 'edition') NOT IN ('string', 'null') THEN 'edition is not a string'
     WHEN jsonb_typeof(p_event -> 'item_id') NOT IN ('string', 'null') THEN 'item_id is not a string'
 END;
 COMMENT ON FUNCTION pulsex.event_shape_error IS
 'How an event isn''t of the right shape, in words that follow "event N", or null: an object without unknown keys, with
-strings where there must be some, a time that carries its offset (RFC 3339) and a date that is written as one. One
-expression, which the planner inlines.';
+strings where there must be some, a UUID in its canonical form (RFC 9562), a time that carries its offset as a number
+(RFC 3339: no name of a zone, whose rules are the server''s) and a date of year, month and day, in this order whatever
+DateStyle says. One expression, which the planner inlines. No regular expression, which would cost a third of a batch.';
 
 CREATE OR REPLACE FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -44,7 +54,7 @@ RETURN CASE
     WHEN NOT pg_input_is_valid(p_event ->> 'occurred_at', 'timestamptz') THEN 'occurred_at is not a time'
     WHEN
         (p_event ->> 'occurred_at')::timestamptz
-        NOT BETWEEN p_at - interval '7 days' AND p_at + interval '5 minutes'
+        NOT BETWEEN p_at - interval '168 hours' AND p_at + interval '5 minutes'
         THEN 'occurred_at is more than 7 days ago or 5 minutes ahead'
     WHEN NOT pg_input_is_valid(p_event ->> 'briefing_date', 'date') THEN 'briefing_date is not a date'
     WHEN p_event ->> 'edition' NOT IN ('morning', 'evening') THEN 'edition is neither morning nor evening'
@@ -91,9 +101,10 @@ CREATE OR REPLACE FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) 
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    v_since timestamptz := now() - interval '7 days';
+    v_since timestamptz := now() - interval '168 hours';  -- a day may have 23 or 25 in the session's time zone
     v_until timestamptz := now() + interval '5 minutes';
     v_recorded record;
+    v_distinct jsonb;
 BEGIN
     PERFORM pulsex.require_self(p_user_id);
     IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
@@ -104,45 +115,47 @@ BEGIN
     ELSIF jsonb_array_length(p_events) > 1000 THEN
         RAISE EXCEPTION 'a batch has at most 1000 events' USING ERRCODE = 'PT422';
     END IF;
-    FOR v_attempt IN 1..3 LOOP
-        -- Stored first, looked at closely only if not all of it could be: a flaw takes everything back.
-        BEGIN
-            WITH recorded AS (
-                INSERT INTO pulsex.engagement_events AS r (
-                    user_id, occurred_at, event_id, event_type, briefing_date, edition, item_id, properties
-                )
-                SELECT
-                    p_user_id, (e.event ->> 'occurred_at')::timestamptz, (e.event ->> 'event_id')::uuid,
-                    e.event ->> 'event_type', (e.event ->> 'briefing_date')::date, e.event ->> 'edition',
-                    e.event ->> 'item_id', coalesce(nullif(e.event -> 'properties', 'null'), '{}')
-                FROM jsonb_array_elements(p_events) AS e (event)
-                WHERE pulsex.event_shape_error(e.event) IS NULL AND (e.event ->> 'event_id')::uuid NOT IN (
-                    SELECT k.event_id FROM pulsex.engagement_events AS k
-                    WHERE k.user_id = p_user_id AND k.occurred_at >= v_since
-                )
-                RETURNING r.occurred_at
-            ), marked AS (
-                INSERT INTO pulsex.engagement_marks (user_id, day)
-                SELECT DISTINCT p_user_id, (r.occurred_at AT TIME ZONE 'UTC')::date FROM recorded AS r
+    -- A person's batches one after the other: each sees what the one before recorded. And none while they are erased.
+    PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    -- Stored first, looked at closely only if not all of it could be: a flaw takes everything back.
+    BEGIN
+        WITH recorded AS (
+            INSERT INTO pulsex.engagement_events AS r (
+                user_id, occurred_at, event_id, event_type, briefing_date, edition, item_id, properties
             )
-            SELECT count(*) AS events, coalesce(bool_and(r.occurred_at BETWEEN v_since AND v_until), TRUE) AS in_time
-            INTO v_recorded FROM recorded AS r;
-            EXIT;
-        EXCEPTION
-            WHEN data_exception OR check_violation THEN
-                PERFORM pulsex.refuse_flawed_events(p_events);
+            SELECT
+                p_user_id, (e.event ->> 'occurred_at')::timestamptz, (e.event ->> 'event_id')::uuid,
+                e.event ->> 'event_type', (e.event ->> 'briefing_date')::date, e.event ->> 'edition',
+                e.event ->> 'item_id', coalesce(nullif(e.event -> 'properties', 'null'), '{}')
+            FROM jsonb_array_elements(p_events) AS e (event)
+            WHERE pulsex.event_shape_error(e.event) IS NULL AND (e.event ->> 'event_id')::uuid NOT IN (
+                SELECT k.event_id FROM pulsex.engagement_events AS k
+                WHERE k.user_id = p_user_id AND k.occurred_at >= v_since
+            )
+            RETURNING r.occurred_at, r.event_id
+        ), marked AS (
+            INSERT INTO pulsex.engagement_marks (user_id, day)
+            SELECT DISTINCT p_user_id, (r.occurred_at AT TIME ZONE 'UTC')::date FROM recorded AS r
+        )
+        SELECT
+            count(*) AS events, count(DISTINCT r.event_id) AS ids,
+            coalesce(bool_and(r.occurred_at BETWEEN v_since AND v_until), TRUE) AS in_time
+        INTO v_recorded FROM recorded AS r;
+    EXCEPTION
+        WHEN data_exception OR check_violation THEN
+            PERFORM pulsex.refuse_flawed_events(p_events);
+            RAISE;
+        WHEN unique_violation THEN
+            PERFORM pulsex.refuse_flawed_events(p_events);
+            -- An event stands in the batch twice. ON CONFLICT would cost every batch a tenth more.
+            v_distinct := (SELECT jsonb_agg(DISTINCT e.event) FROM jsonb_array_elements(p_events) AS e (event));
+            IF jsonb_array_length(v_distinct) = jsonb_array_length(p_events) THEN
                 RAISE;
-            WHEN unique_violation THEN
-                -- An event stands in the batch twice, or the batch was sent twice at once and the other was faster:
-                -- another statement sees its events. ON CONFLICT would cost every batch a tenth more.
-                PERFORM pulsex.refuse_flawed_events(p_events);
-                p_events := (SELECT jsonb_agg(DISTINCT e.event) FROM jsonb_array_elements(p_events) AS e (event));
-                IF v_attempt = 3 THEN
-                    RAISE;
-                END IF;
-        END;
-    END LOOP;
-    IF v_recorded.events < jsonb_array_length(p_events) OR NOT v_recorded.in_time THEN
+            END IF;
+            RETURN pulsex.record_events(p_user_id, v_distinct);
+    END;
+    IF v_recorded.events < jsonb_array_length(p_events) OR v_recorded.ids < v_recorded.events OR NOT v_recorded.in_time
+    THEN
         PERFORM pulsex.refuse_flawed_events(p_events);
     END IF;
     RETURN v_recorded.events;
@@ -151,13 +164,15 @@ $$;
 COMMENT ON FUNCTION pulsex.record_events IS
 'Records what a person did: p_events is a JSON array of up to 1000 objects with event_id (UUID, made by the client),
 event_type (delivered, opened, section_viewed, item_clicked, item_saved, shared, dismissed, dwell), occurred_at (RFC
-3339, with its offset), and if they apply briefing_date, edition, item_id and properties (dwell: {"ms": number}).
-Returns how many are new: an event_id that was recorded in the last seven days, or stands twice in the batch, changes
-nothing, so a batch may be sent again. All or nothing. A device''s clock may be off: occurred_at is accepted from 7 days
-ago to 5 minutes ahead.
+3339, with its offset, T and Z in upper case), and if they apply briefing_date, edition, item_id and properties (dwell:
+{"ms": number}).
+Returns how many are new: an event_id of an event that occurred in the last seven days (168 hours), or the same event a
+second time in the batch, changes nothing, so a batch may be sent again, and by two connections at once. All or nothing.
+A device''s clock may be off: occurred_at is accepted from 7 days ago to 5 minutes ahead.
 Errors: PT403 somebody else''s, or no consent to analytics (gdpr.record_consent); PT422 not an array, over 1000 events,
-or a bad event: DETAIL is the index, from 0, of the first, and the message says what is wrong with it; 23505, and only
-under REPEATABLE READ, when the batch was sent by another transaction meanwhile.';
+or a bad event, which one that differs from an earlier one with its event_id is too: DETAIL is the index, from 0, of the
+first, and the message says what is wrong with it; 23505, and only under REPEATABLE READ, when the batch was sent by a
+transaction that this one doesn''t see.';
 
 -- Counting ------------------------------------------------------------------------------------------------------------
 
@@ -165,6 +180,20 @@ CREATE OR REPLACE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN p_day::timestamp AT TIME ZONE 'UTC';
 COMMENT ON FUNCTION pulsex.day_starts_at IS 'The instant at which a day (UTC) begins.';
+
+CREATE OR REPLACE FUNCTION ops.has_events_of(p_day date) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM ops.partitions AS p
+        WHERE (p.schema_name, p.table_name, p.state) = ('pulsex', 'engagement_events', 'attached')
+            AND p.starts_at <= p_day AND p.ends_at > p_day
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.has_events_of IS
+'Whether there is a partition for the events of a day (UTC): when it has expired, its totals are all that is left.';
 
 CREATE OR REPLACE FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -187,7 +216,7 @@ BEGIN
         USING unnest(p_user_ids, p_days) AS d (user_id, day)
         WHERE t.user_id = d.user_id AND t.day = d.day AND (t.user_id, t.day, t.event_type) NOT IN (
             SELECT c.user_id, c.day, c.event_type FROM counted AS c
-        )
+        ) AND ops.has_events_of(t.day)
         RETURNING 1
     ), stored AS (
         INSERT INTO pulsex.engagement_daily AS t (user_id, day, event_type, events, dwell_ms)
@@ -203,7 +232,7 @@ END
 $$;
 COMMENT ON FUNCTION ops.recount_engagement IS
 'Counts the events of each person on the day (UTC) beside them anew, writes the totals that differ, and returns how many
-did. A dwell counts in whole milliseconds.';
+did. A dwell counts in whole milliseconds. Totals of a day whose partition is gone stay what they are.';
 
 CREATE OR REPLACE FUNCTION ops.roll_up_engagement(p_day date) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -211,11 +240,7 @@ AS $$
 DECLARE
     v_user_ids uuid[];
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM ops.partitions AS p
-        WHERE (p.schema_name, p.table_name, p.state) = ('pulsex', 'engagement_events', 'attached')
-            AND p.starts_at <= p_day AND p.ends_at > p_day
-    ) THEN
+    IF NOT ops.has_events_of(p_day) THEN
         RAISE EXCEPTION 'there is no partition with the events of %', p_day USING ERRCODE = 'PT422';
     END IF;
     -- One at a time, or an older count could be written over a newer one. Whoever records isn't kept waiting.
@@ -270,16 +295,16 @@ END
 $$;
 COMMENT ON FUNCTION ops.roll_up_marked_engagement IS
 'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
-most, and returns of how many people and days; 0 when all totals are exact, but for
-people who are restricted. What comes in meanwhile is left to the next
-call. Errors: PT422 p_limit out of bounds.';
+most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted. Totals of
+a day whose partition is gone stay what they are. What comes in meanwhile is left to the next call. Errors: PT422
+p_limit out of bounds.';
 
 CREATE OR REPLACE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date)
 RETURNS TABLE (briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
-    IF (p_to - p_from BETWEEN 0 AND 366) IS NOT TRUE THEN
+    IF (CASE WHEN isfinite(p_from) AND isfinite(p_to) THEN p_to - p_from BETWEEN 0 AND 366 END) IS NOT TRUE THEN
         RAISE EXCEPTION 'from one date to another, at most 366 days later' USING ERRCODE = 'PT422';
     END IF;
     RETURN QUERY
@@ -288,7 +313,8 @@ BEGIN
         coalesce(sum(floor((e.properties ->> 'ms')::numeric)) FILTER (WHERE e.event_type = 'dwell'), 0)::bigint
     FROM pulsex.engagement_events AS e
     WHERE e.briefing_date BETWEEN p_from AND p_to
-        -- The earliest zone is 14 hours ahead of UTC.
+        -- The earliest zone is 14 hours ahead of UTC. By each date, or a group would depend on p_from, which prunes.
+        AND e.occurred_at >= pulsex.day_starts_at(e.briefing_date - 1)
         AND e.occurred_at >= pulsex.day_starts_at(p_from - 1)
     GROUP BY e.briefing_date, e.edition, e.event_type
     HAVING count(DISTINCT e.user_id) >= 10
@@ -297,8 +323,8 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.count_briefing_engagement IS
 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
-how many people, events, and milliseconds of reading. Groups of fewer than 10 people are left out, and the groups are
-always the same, so that no difference between two answers is a smaller group.
+how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
+people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
 Errors: PT422 no such range of dates.';
 
 -- The person's side, and the analyst's: as the caller -----------------------------------------------------------------
@@ -309,7 +335,7 @@ RETURNS TABLE (event_type text, days bigint, events bigint, dwell_ms bigint)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 8 SET search_path = '' SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    IF (p_to - p_from >= 0) IS NOT TRUE THEN
+    IF (p_from <= p_to) IS NOT TRUE THEN
         RAISE EXCEPTION 'from one date to another, not before it' USING ERRCODE = 'PT422';
     END IF;
     RETURN QUERY
@@ -349,7 +375,10 @@ SELECT
     e.people,
     e.events,
     e.dwell_ms
-FROM pulsex.count_briefing_engagement(current_date - 90, current_date + 1) AS e;
+FROM
+    pulsex.count_briefing_engagement(
+        (now() AT TIME ZONE 'UTC')::date - 90, (now() AT TIME ZONE 'UTC')::date + 1
+    ) AS e;
 COMMENT ON VIEW pulsex.briefing_engagement IS
 'For the analyst: what people did with the briefings of the last 90 days, in aggregates of at least 10 people.
 pulsex.count_briefing_engagement() has other dates.';

@@ -26,8 +26,8 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.record_feedback IS
 'Rates a briefing, or one item of it; rating again replaces the rating, and saying the same again changes nothing.
-Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5 or a comment over 2000
-characters.';
+Errors: PT404 no such briefing; 42501 somebody else''s; 23514 a rating outside 1 to 5, a comment over 2000
+characters or an item_id over 200; 23502 no rating.';
 
 -- The generator's side: SECURITY DEFINER ------------------------------------------------------------------------------
 SET LOCAL ROLE pulsex_service;
@@ -37,28 +37,31 @@ RETURNS TABLE (topic text, affinity numeric, ratings bigint, interactions bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20 SET search_path = ''
 AS $$
 DECLARE
-    v_since date := (p_at - interval '60 days')::date;
+    v_since date := (p_at AT TIME ZONE 'UTC')::date - 60;
 BEGIN
     PERFORM pulsex.require_unrestricted(p_user_id);
     RETURN QUERY
     WITH told AS MATERIALIZED (
+        -- A topic once, however many sections it has.
         SELECT
-            b.briefing_date, b.edition, section ->> 'topic' AS topic,
-            jsonb_path_query_array(section, '$.items[*].id') AS item_ids
+            b.briefing_date, b.edition, section ->> 'topic' AS topic, array_agg(item ->> 'id') AS item_ids
         FROM pulsex.briefings AS b
         CROSS JOIN jsonb_array_elements(b.content -> 'sections') AS section
+        LEFT JOIN jsonb_array_elements(section -> 'items') AS item ON TRUE
         WHERE b.user_id = p_user_id AND b.briefing_date >= v_since
+        GROUP BY b.briefing_date, b.edition, section ->> 'topic'
     ), rated AS (
         SELECT t.topic, round(avg((f.rating - 3) / 2.0), 2) AS affinity, count(*) AS ratings
         FROM told AS t
         INNER JOIN pulsex.briefing_feedback AS f ON f.briefing_date = t.briefing_date AND f.edition = t.edition
-        WHERE f.user_id = p_user_id AND f.briefing_date >= v_since AND (f.item_id = '' OR t.item_ids ? f.item_id)
+        WHERE f.user_id = p_user_id AND f.briefing_date >= v_since AND (f.item_id = '' OR f.item_id = ANY (t.item_ids))
         GROUP BY t.topic
     ), used AS (
         SELECT t.topic, count(*) AS interactions
         FROM told AS t
         INNER JOIN pulsex.engagement_events AS e ON e.briefing_date = t.briefing_date AND e.edition = t.edition
-        WHERE e.user_id = p_user_id AND e.occurred_at >= v_since AND t.item_ids ? e.item_id
+        WHERE e.user_id = p_user_id AND e.occurred_at >= pulsex.day_starts_at(v_since)
+            AND e.item_id = ANY (t.item_ids)
             AND e.event_type IN ('item_clicked', 'item_saved', 'shared')
         GROUP BY t.topic
     )
@@ -68,7 +71,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.topic_affinity IS
-'What a person''s last 60 days say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1 (rated 5),
-null where there is none; how many ratings; and how many items were clicked, saved or shared. A rating of a whole
-briefing counts for each of its topics, one of an item for the item''s. Errors: PT404 no such user; PT403 processing is
-restricted.';
+'What a person''s last 60 days (UTC) say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1
+(rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared. A rating of a
+whole briefing counts once for each of its topics, one of an item for the item''s. Errors: PT404 no such user; PT403
+processing is restricted.';

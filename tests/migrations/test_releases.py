@@ -141,4 +141,4 @@ def test_their_migrations_are_undone_exactly(url, tmp_path, expand, contract):
     for migration in migrations[len(MIGRATIONS) :]:
         step = walk.steps[migration.stem]
         assert unlogged(difference(step.below, step.below_again)) == []
-        assert bool(declared_loss(migration)) == bool(step.lost)
+        assert bool(declared_loss(migration)) == any(not table.startswith("audit.") for table in step.lost)

@@ -1,0 +1,102 @@
+"""The analyst sees what ten people did, and never what nine did."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.engagement.events import event
+
+VIEW = "SELECT * FROM pulsex.briefing_engagement WHERE briefing_date = %s"
+RANGE = "SELECT * FROM pulsex.count_briefing_engagement(%s, %s)"
+
+
+@pytest.fixture
+def crowd(stage):
+    """Has as many people do something with the briefing of the stage's day: each twice, unless told otherwise."""
+
+    def act(people, **changes):
+        whose = {"briefing_date": str(stage.day), "edition": "morning"} | changes
+        at = whose.pop("at", stage.midnight + timedelta(hours=8))
+        kind = whose.pop("event_type", "dwell")
+        for _ in range(people):
+            stage.put(uuid4(), *(event(at, kind, **whose) for _ in range(2)))
+
+    return act
+
+
+def test_ten_people_are_a_group(stage, crowd):
+    """How many people, events and milliseconds."""
+    crowd(10)
+    stage.analyst().results_eq(VIEW, [(stage.day, "morning", "dwell", 10, 20, 20000)], stage.day)
+
+
+def test_nine_people_are_not(stage, crowd):
+    """They are left out, however much they did; with the tenth they are there."""
+    crowd(9)
+    stage.analyst().is_empty(VIEW, stage.day)
+    stage.analyst().is_empty(RANGE, stage.day, stage.day)
+    crowd(1)
+    assert len(stage.analyst().rows(VIEW, stage.day)) == 1
+
+
+@pytest.mark.parametrize("other", [{"edition": "evening"}, {"event_type": "opened"}, {"edition": None}])
+def test_people_of_several_groups_are_not_added_up(stage, crowd, other):
+    """Nine and nine are no group of eighteen."""
+    crowd(9)
+    crowd(9, **other)
+    stage.analyst().is_empty(VIEW, stage.day)
+
+
+def test_no_difference_between_two_answers_is_a_smaller_group(stage, crowd):
+    """A group is the same whatever range it is asked for in: someone who was far too early is never in it."""
+    crowd(10)
+    crowd(1, at=stage.midnight - timedelta(days=3))
+    answers = [
+        [row for row in stage.analyst().rows(RANGE, stage.day - timedelta(days=n), stage.day) if row[0] == stage.day]
+        for n in (0, 1, 5, 30)
+    ]
+    assert answers == [[(stage.day, "morning", "dwell", 10, 20, 20000)]] * 4
+
+
+def test_who_is_ahead_of_utc_is_counted(stage, crowd):
+    """A briefing is read up to 14 hours before its date begins in UTC."""
+    crowd(10, at=stage.midnight - timedelta(hours=14))
+    assert len(stage.analyst().rows(RANGE, stage.day, stage.day)) == 1
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        ("2026-01-02", "2026-01-01"), ("2026-01-01", "2027-01-03"), (None, "2026-01-01"), ("2026-01-01", None),
+        ("-infinity", "infinity"), ("2026-01-01", "infinity"),
+    ],
+)  # fmt: skip
+def test_a_range_has_bounds(analyst, bounds):
+    """The wrong way round, over 366 days, from or to nowhere: PT422."""
+    analyst.throws_ok(RANGE, "PT422", *bounds)
+
+
+def test_a_range_may_have_366_days(analyst):
+    """Its end is at most 366 days later."""
+    analyst.lives_ok(RANGE, "2026-01-01", "2027-01-02")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "SELECT * FROM pulsex.engagement_events",
+        "SELECT * FROM pulsex.engagement_daily",
+        "SELECT * FROM pulsex.engagement_marks",
+        "SELECT * FROM pulsex.briefing_feedback",
+        "SELECT * FROM pulsex.users",
+        "SELECT pulsex.engagement_summary(uuidv7(), '2026-01-01', '2026-01-01')",
+        "SELECT pulsex.topic_affinity(uuidv7())",
+        "SELECT ops.roll_up_engagement('2026-01-01')",
+    ],
+)
+def test_the_analyst_sees_nothing_else(analyst, what):
+    """No row of anybody's: 42501."""
+    analyst.throws_ok(what, "42501")
