@@ -22,10 +22,10 @@ ZONES = {"alice": ZoneInfo("Europe/Lisbon"), "bob": ZoneInfo("America/New_York")
 QUIET = (time(7), time(11))  # Alice is over them at noon, Bob in the middle
 ASIDE = timedelta(days=1000)  # where the database's own now() is, every lease has long to go
 CLEAR = """
+    UPDATE pulsex.users SET status = 'active';
     DELETE FROM pulsex.notifications;
     DELETE FROM pulsex.unsubscriptions;
     DELETE FROM pulsex.devices;
-    UPDATE pulsex.users SET status = 'active';
     UPDATE pulsex.user_preferences SET channels = '{push,in_app}', quiet_hours_start = NULL, quiet_hours_end = NULL
 """
 SEEN = """
@@ -205,6 +205,9 @@ class Queue(RuleBasedStateMachine):
             if limit == 1 and told.told not in claimed and after[told.told] == told.seen():
                 continue  # its turn hasn't come, which it hasn't if something else was given
             reason, until = told.person.verdict(told.channel, told.kind, self.now)
+            if told.person.restricted:
+                told.due, told.token = until, None  # and nothing else of it changes
+                continue
             told.lose()
             if told.attempts == told.max_attempts:
                 told.end("dead", "out_of_attempts")
@@ -225,7 +228,10 @@ class Queue(RuleBasedStateMachine):
     def complete(self, lease: Lease) -> None:
         """With any lease that ever was: the one that holds, one that was settled, one that was lost."""
         told, claimed = lease
-        if told.token == claimed.lease_token or (claimed.lease_token, "sent") in told.history:
+        if told.person.restricted:
+            sql, values = settling("pulsex.complete_notification", claimed, at=self.now)
+            self.desk.worker.throws_ok(sql, "PT403", *values)
+        elif told.token == claimed.lease_token or (claimed.lease_token, "sent") in told.history:
             self.desk.complete(claimed, self.now)
             if told.token == claimed.lease_token:
                 told.history.append((claimed.lease_token, "sent"))
@@ -238,7 +244,10 @@ class Queue(RuleBasedStateMachine):
     def fail(self, lease: Lease, permanent: bool) -> None:
         """Likewise; it is tried again, unless it is refused or was the last attempt."""
         told, claimed = lease
-        if told.token == claimed.lease_token:
+        if told.person.restricted:
+            sql, values = settling("pulsex.fail_notification", claimed, error="503", at=self.now)
+            self.desk.worker.throws_ok(sql, "PT403", *values)
+        elif told.token == claimed.lease_token:
             again = self.desk.fail(claimed, self.now, permanent=permanent)
             told.history.append((claimed.lease_token, "failed"))
             if permanent or told.attempts == told.max_attempts:
@@ -256,7 +265,11 @@ class Queue(RuleBasedStateMachine):
     @rule(number=which)
     def cancel(self, number: int) -> None:
         """Unless it is settled, or leased right now."""
-        if told := self.some(number):
+        told = self.some(number)
+        if told and told.person.restricted:
+            sql = "SELECT pulsex.cancel_notification(%s, %s)"
+            self.desk.worker.throws_ok(sql, "PT403", told.person.actor.user_id, told.told)
+        elif told:
             possible = told.state == "pending" and not (told.token and told.due > self.now)
             assert self.desk.cancel(told.person.actor, told.told, self.now) is possible
             if possible:
@@ -318,7 +331,7 @@ class Queue(RuleBasedStateMachine):
         for told in self.everything.values():
             leased = told.token and told.due > at
             waits = (told.person, told.channel, told.state) == (person, "push", "pending") and not leased
-            if waits and not person.devices:
+            if waits and not person.devices and not person.restricted:
                 told.lose()
                 told.end("cancelled", "no_device")
 
@@ -326,6 +339,9 @@ class Queue(RuleBasedStateMachine):
         """By the link in a message."""
         person = self.people[name]
         issue = "SELECT pulsex.issue_unsubscribe_token(%s, %s, %s)"
+        if person.restricted:
+            self.desk.worker.throws_ok(issue, "PT403", person.actor.user_id, channel, kind)
+            return
         token = self.desk.worker.value(issue, person.actor.user_id, channel, kind)
         assert person.actor.value("SELECT pulsex.unsubscribe(%s)", token)
         person.unsubscribed.add((channel, kind))

@@ -87,7 +87,9 @@ def survive(desk: Desk, heard: int = 0) -> None:
 def gone(watcher: Actor) -> None:
     """Return when no worker is connected any more."""
     deadline = time.monotonic() + PATIENCE
-    while watcher.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'pulsex_worker'"):
+    connected = """SELECT count(*) FROM pg_stat_activity
+        WHERE usename = 'pulsex_worker' AND datname = current_database()"""
+    while watcher.value(connected):
         assert time.monotonic() < deadline, "it lives"
 
 

@@ -95,7 +95,7 @@ def test_the_token_isnt_stored(service, alice, token):
 @pytest.mark.parametrize(
     ("change", "sqlstate", "about"),
     [
-        ({"user_id": NOBODY}, "PT404", None), ({"user_id": None}, "23502", None),
+        ({"user_id": NOBODY}, "PT404", None), ({"user_id": None}, "PT404", None),
         ({"channel": "sms"}, "23514", "unsubscribe_tokens_channel_check"), ({"channel": None}, "23502", None),
         ({"kind": "A Kind"}, "23514", "unsubscribe_tokens_kind_check"), ({"kind": None}, "23502", None),
         ({"lifetime": "0.9 seconds"}, "PT422", None), ({"lifetime": "367 days"}, "PT422", None),
