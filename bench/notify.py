@@ -17,7 +17,7 @@ from bench import report
 from bench.processes import SPAWN, drained
 from bench.rivals import PulseX
 
-JOBS, ROUNDS, ENQUEUERS = 800, 5, (1, 8)
+JOBS, ROUNDS, ENQUEUERS = 400, 5, (1, 8)
 WAKE = "pulsex.wake_workers(p_channel text, p_available_at timestamptz)"
 OTHERWISE = f"""CREATE OR REPLACE FUNCTION {WAKE} RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS $$ BEGIN {{}} END $$"""

@@ -1,9 +1,8 @@
 """The notification queue beside procrastinate and pgqueuer on the same server, with PostgreSQL's default durability.
 
-What each of them does is said in bench/rivals.py. Workers are processes, since Python's GIL would hold threads. The rate
-of claiming and completing is of the time from the moment in which the first of them is connected and all are ready until
-the last job of the last one is done. Latency is from before enqueueing to when the idle worker, which LISTENs, has the
-job in hand.
+What each of them does is said in bench/rivals.py. Workers are processes, as the GIL would hold threads. Claiming
+and completing is timed from when all of them are connected until the last job of the last one is done, enqueueing
+without connecting, and latency from before enqueueing to when the idle worker, which LISTENs, has the job in hand.
 """
 
 from __future__ import annotations

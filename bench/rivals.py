@@ -3,8 +3,8 @@
 A job does nothing, so what is measured is the queue. Each side has a database of its own on the same server.
 
 - ``PulseX``: psycopg. One at a time: ``pulsex.enqueue_notification`` for one of 1,000 people, an in-app message, a
-  transaction each. In batches: the same function over ``unnest()`` of 100 people in one statement. A worker claims 100,
-  in a transaction, and settles them by ``pulsex.complete_notification`` over ``unnest()`` in another. Idle, it calls
+  transaction each. In batches: ``pulsex.enqueue_notifications`` for 100 of them. A worker claims 100,
+  in a transaction, and settles them by ``pulsex.complete_notifications`` in another. Idle, it calls
   ``pulsex.await_notifications`` and LISTENs.
 - ``procrastinate``: ``PsycopgConnector``; ``defer_async``, and ``batch_defer_async`` of 100 (its documentation: "more
   efficient than deferring them one by one"); ``run_worker_async`` with a concurrency of 10, its way to do more at once
@@ -59,11 +59,9 @@ class PulseX:
     """The queue of this repository."""
 
     ENQUEUE = "SELECT pulsex.enqueue_notification(%s, 'in_app', 'bench', jsonb_build_object('at', %s::float8))"
-    ENQUEUE_BATCH = """SELECT pulsex.enqueue_notification(u.user_id, 'in_app', 'bench', '{"at": 0}')
-        FROM unnest(%s::uuid[]) AS u (user_id)"""
+    ENQUEUE_BATCH = """SELECT pulsex.enqueue_notifications(%s, 'in_app', 'bench', '{"at": 0}')"""
     CLAIM = "SELECT user_id, notification_id, lease_token, payload FROM pulsex.claim_notifications('bench', %s)"
-    COMPLETE = """SELECT pulsex.complete_notification(l.user_id, l.notification_id, l.lease_token)
-        FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[]) AS l (user_id, notification_id, lease_token)"""
+    COMPLETE = "SELECT pulsex.complete_notifications(%s, %s, %s)"
 
     def __init__(self, url: str) -> None:
         self.url = url

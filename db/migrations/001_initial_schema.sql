@@ -554,7 +554,7 @@ CREATE TABLE pulsex.notifications (
     CONSTRAINT notifications_reason_check CHECK (
         reason IN (
             'channel_off', 'unsubscribed', 'no_consent', 'no_device', 'no_address', 'called_off', 'refused',
-            'out_of_attempts', 'quiet_hours', 'restricted'
+            'out_of_attempts', 'quiet_hours'
         )
     ),
     CONSTRAINT notifications_scheduled_for_check CHECK (isfinite(scheduled_for)),
@@ -572,7 +572,7 @@ COMMENT ON COLUMN pulsex.notifications.dedup_key IS
 'The caller''s name for the occasion; unique per person while pending.';
 COMMENT ON COLUMN pulsex.notifications.reason IS
 'Why it wasn''t sent, or not when it was scheduled. Cancelled: channel_off, unsubscribed, no_consent, no_device,
-no_address, called_off. Dead: refused (by the provider, for good), out_of_attempts. Put off: quiet_hours, restricted.';
+no_address, called_off. Dead: refused (by the provider, for good), out_of_attempts. Put off: quiet_hours.';
 
 CREATE TABLE pulsex.promotional_kinds (
     kind text NOT NULL,

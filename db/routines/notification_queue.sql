@@ -174,6 +174,8 @@ DECLARE
     v_level record;
     v_row pulsex.notification_queue;
     v_verdict record;
+    v_user_ids uuid[];
+    v_notification_ids uuid[];
     v_allowed integer;
     v_wanted integer;
     v_leased integer;
@@ -208,6 +210,8 @@ BEGIN
             v_wanted := least(p_limit - v_claimed, v_allowed - v_leased);
             EXIT WHEN v_wanted <= 0;
             v_moved_before := v_moved;
+            v_user_ids := '{}';
+            v_notification_ids := '{}';
             FOR v_row IN
                 SELECT * FROM pulsex.notification_queue AS q
                 WHERE q.channel = v_level.channel AND q.priority = v_level.priority
@@ -240,18 +244,24 @@ BEGIN
                     );
                     v_moved := v_moved + 1;
                 ELSE
-                    UPDATE pulsex.notification_queue AS q
-                    SET attempts = q.attempts + 1, leased_by = p_worker, leased_at = p_at,
-                        lease_until = claim_notifications.lease_until, lease_token = claim_notifications.lease_token
-                    WHERE q.user_id = v_row.user_id AND q.notification_id = v_row.notification_id
-                    RETURNING q.user_id, q.notification_id, q.channel, q.attempts
-                    INTO user_id, notification_id, channel, attempt;
+                    user_id := v_row.user_id;
+                    notification_id := v_row.notification_id;
+                    channel := v_row.channel;
+                    attempt := v_row.attempts + 1;
                     targets := v_verdict.targets;
+                    v_user_ids := v_user_ids || user_id;
+                    v_notification_ids := v_notification_ids || notification_id;
                     v_leased := v_leased + 1;
                     v_claimed := v_claimed + 1;
                     RETURN NEXT;
                 END IF;
             END LOOP;
+            -- All at once: getting ready to check the table's constraints costs more than a row.
+            UPDATE pulsex.notification_queue AS q
+            SET attempts = q.attempts + 1, leased_by = p_worker, leased_at = p_at,
+                lease_until = claim_notifications.lease_until, lease_token = claim_notifications.lease_token
+            FROM unnest(v_user_ids, v_notification_ids) AS l (user_id, notification_id)
+            WHERE q.user_id = l.user_id AND q.notification_id = l.notification_id;
             EXIT WHEN v_moved = v_moved_before OR v_moved >= c_max_moved;
         END LOOP;
         IF v_leased > 0 THEN

@@ -144,6 +144,50 @@ COMMENT ON FUNCTION pulsex.complete_notification IS
 'A worker says that it sent what it had leased; saying it again changes nothing. Errors: PT404 no such notification;
 PT409 the lease was lost to another worker, or the notification called off: only who holds it can settle it.';
 
+CREATE OR REPLACE FUNCTION pulsex.complete_notifications(
+    p_user_ids uuid[],
+    p_notification_ids uuid[],
+    p_lease_tokens uuid[],
+    p_at timestamptz DEFAULT now()
+) RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1
+SET search_path = '' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+BEGIN
+    WITH held AS MATERIALIZED (
+        SELECT q.user_id, q.notification_id, q.attempts, q.lease_token, q.leased_at
+        FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
+        INNER JOIN pulsex.notification_queue AS q
+            ON q.user_id = l.user_id AND q.notification_id = l.notification_id AND q.lease_token = l.lease_token
+        FOR UPDATE OF q
+    ), gone AS (
+        DELETE FROM pulsex.notification_queue AS q USING held AS h
+        WHERE q.user_id = h.user_id AND q.notification_id = h.notification_id
+        RETURNING h.*
+    ), tried AS (
+        INSERT INTO pulsex.notification_attempts (
+            user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome
+        )
+        SELECT g.user_id, g.notification_id, g.attempts, g.lease_token, g.leased_at, greatest(p_at, g.leased_at), 'sent'
+        FROM gone AS g
+    )
+    UPDATE pulsex.notifications AS n SET state = 'sent', sent_at = p_at
+    FROM gone AS g WHERE n.user_id = g.user_id AND n.notification_id = g.notification_id;
+    RETURN QUERY
+    SELECT l.notification_id
+    FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
+    WHERE NOT EXISTS (
+        SELECT FROM pulsex.notification_attempts AS a
+        WHERE a.user_id = l.user_id AND a.notification_id = l.notification_id
+            AND a.lease_token = l.lease_token AND a.outcome = 'sent'
+    );
+END
+$$;
+COMMENT ON FUNCTION pulsex.complete_notifications IS
+'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
+which and by which lease. Returns the ids of those it could not settle, because there is no such notification or the
+lease was lost (what is PT404 and PT409 there); the others are settled all the same, and settling again changes nothing.';
+
 CREATE OR REPLACE FUNCTION pulsex.fail_notification(
     p_user_id uuid,
     p_notification_id uuid,

@@ -357,10 +357,10 @@ CHECKS = {
     ),
     "notifications_reason_check": Check(
         "pulsex.notifications",
-        each("reason", "", "Quiet_hours", "because"),
+        each("reason", "", "Quiet_hours", "because", "restricted"),
         each(
             "reason", "channel_off", "unsubscribed", "no_consent", "no_device", "no_address", "called_off", "refused",
-            "out_of_attempts", "quiet_hours", "restricted", None,
+            "out_of_attempts", "quiet_hours", None,
         ),
     ),
     "notifications_scheduled_for_check": Check(

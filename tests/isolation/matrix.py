@@ -128,7 +128,8 @@ CALLERS = {
         ops.limit_channel ops.parked_briefings ops.purge_unsubscribe_tokens ops.record_maintenance
         ops.refresh_time_zones ops.revive_notification ops.roll_up_engagement ops.roll_up_marked_engagement
         ops.run_maintenance pulsex.await_notifications pulsex.cancel_notification pulsex.claim_notifications
-        pulsex.complete_notification pulsex.due_briefings pulsex.enqueue_notification pulsex.fail_notification
+        pulsex.complete_notification pulsex.complete_notifications pulsex.due_briefings
+        pulsex.enqueue_notification pulsex.enqueue_notifications pulsex.fail_notification
         pulsex.generation_context pulsex.issue_unsubscribe_token pulsex.mark_briefing_delivered
         pulsex.publish_briefing pulsex.retire_device pulsex.topic_affinity""",
     "pulsex_privacy": """
