@@ -366,7 +366,9 @@ CHECKS = {
         [{"attempts": 0}, {"attempts": 8}],
     ),
     "notification_queue_max_attempts_check": Check(
-        "pulsex.notification_queue", each("max_attempts", 0, 101), each("max_attempts", 1, 100)
+        "pulsex.notification_queue",
+        [{"max_attempts": 0, "attempts": 0}, {"max_attempts": 101}],
+        each("max_attempts", 1, 100),
     ),
     "notification_queue_lease_check": Check(
         "pulsex.notification_queue",
