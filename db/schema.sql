@@ -3743,6 +3743,7 @@ CREATE FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with t
 DECLARE
     v_next_at timestamptz;
 BEGIN
+    PERFORM pulsex.require_channel(p_channel);
     LOCK TABLE pulsex.notification_waits IN ACCESS EXCLUSIVE MODE NOWAIT;
     SELECT min(greatest(
         l.due_at, c.free_at - (c.burst - 1) * interval '1 minute' / c.per_minute
@@ -3767,7 +3768,8 @@ ALTER FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with ti
 COMMENT ON FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone) IS 'For a worker that was given nothing to do, in a transaction of its own: until when it may sleep, unless a notification
 pulsex_notifications comes (LISTEN, which needs a connection that isn''t pooled by transaction); null: nothing is
 scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment (or dumping the database), and
-then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.';
+then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.
+Errors: PT422 no such channel.';
 
 CREATE FUNCTION pulsex.briefing_content_error(p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -3977,6 +3979,7 @@ BEGIN
     ELSIF p_at IS NULL OR NOT isfinite(p_at) THEN
         RAISE EXCEPTION 'notifications are due at an instant' USING ERRCODE = 'PT422';
     END IF;
+    PERFORM pulsex.require_channel(p_channel);
     lease_token := gen_random_uuid();
     lease_until := p_at + p_lease;
     -- All that have a limit, in the same order for everybody: two workers never hold one each and wait for the other's.
@@ -4068,7 +4071,7 @@ from many workers at once: none is leased to two. Send each to its targets, as i
 it by pulsex.complete_notification() or pulsex.fail_notification() with its lease_token; what isn''t settled when its
 lease ends is due again, and dead after its last attempt. What the person no longer wants or can get is cancelled now,
 and what falls into their quiet hours is put off. p_worker: a name to find the worker by, 1 to 200 characters.
-Errors: PT422 an argument out of bounds.';
+Errors: PT422 an argument out of bounds, or no such channel.';
 
 CREATE FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5278,6 +5281,23 @@ ALTER FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_to
 COMMENT ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) IS 'Pushes to a device from now on, and returns its id; the app calls it at each start. A token that another account had is
 this one''s now, and the other''s device retired: whoever signs in on a phone gets their own messages there and nobody
 else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null.';
+
+CREATE FUNCTION pulsex.require_channel(p_channel text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_channel IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pulsex.notification_channels AS c WHERE c.channel = p_channel)
+    THEN
+        RAISE EXCEPTION 'no channel %', p_channel USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.require_channel(p_channel text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.require_channel(p_channel text) IS 'Errors: PT422 no such channel; null, for all of them, is one.';
 
 CREATE FUNCTION pulsex.require_page(p_limit integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -8181,6 +8201,8 @@ REVOKE ALL ON FUNCTION pulsex.refuse_flawed_events(p_events jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) TO pulsex_app;
+
+REVOKE ALL ON FUNCTION pulsex.require_channel(p_channel text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.require_page(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.require_page(p_limit integer) TO pulsex_app;

@@ -48,6 +48,19 @@ COMMENT ON FUNCTION pulsex.queue_levels IS
 one priority to the next along the index, so the rows in between, scheduled for later perhaps, cost nothing
 (https://wiki.postgresql.org/wiki/Loose_indexscan).';
 
+CREATE OR REPLACE FUNCTION pulsex.require_channel(p_channel text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_channel IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pulsex.notification_channels AS c WHERE c.channel = p_channel)
+    THEN
+        RAISE EXCEPTION 'no channel %', p_channel USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.require_channel IS 'Errors: PT422 no such channel; null, for all of them, is one.';
+
 CREATE OR REPLACE FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamptz) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -123,6 +136,7 @@ AS $$
 DECLARE
     v_next_at timestamptz;
 BEGIN
+    PERFORM pulsex.require_channel(p_channel);
     LOCK TABLE pulsex.notification_waits IN ACCESS EXCLUSIVE MODE NOWAIT;
     SELECT min(greatest(
         l.due_at, c.free_at - (c.burst - 1) * interval '1 minute' / c.per_minute
@@ -145,7 +159,8 @@ COMMENT ON FUNCTION pulsex.await_notifications IS
 'For a worker that was given nothing to do, in a transaction of its own: until when it may sleep, unless a notification
 pulsex_notifications comes (LISTEN, which needs a connection that isn''t pooled by transaction); null: nothing is
 scheduled. p_at or earlier: there is something, or somebody is enqueueing at this moment (or dumping the database), and
-then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.';
+then no notification is promised: claim again in a moment. p_channel: the channel it serves, null for all.
+Errors: PT422 no such channel.';
 
 -- Claiming ------------------------------------------------------------------------------------------------------------
 
@@ -192,6 +207,7 @@ BEGIN
     ELSIF p_at IS NULL OR NOT isfinite(p_at) THEN
         RAISE EXCEPTION 'notifications are due at an instant' USING ERRCODE = 'PT422';
     END IF;
+    PERFORM pulsex.require_channel(p_channel);
     lease_token := gen_random_uuid();
     lease_until := p_at + p_lease;
     -- All that have a limit, in the same order for everybody: two workers never hold one each and wait for the other's.
@@ -281,4 +297,4 @@ from many workers at once: none is leased to two. Send each to its targets, as i
 it by pulsex.complete_notification() or pulsex.fail_notification() with its lease_token; what isn''t settled when its
 lease ends is due again, and dead after its last attempt. What the person no longer wants or can get is cancelled now,
 and what falls into their quiet hours is put off. p_worker: a name to find the worker by, 1 to 200 characters.
-Errors: PT422 an argument out of bounds.';
+Errors: PT422 an argument out of bounds, or no such channel.';

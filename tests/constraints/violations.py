@@ -384,8 +384,8 @@ CHECKS = {
     ),
     "notification_queue_max_attempts_check": Check(
         "pulsex.notification_queue",
-        [{"attempts": 0, "max_attempts": 0}, {"max_attempts": 101}],
-        [{"attempts": 0, "max_attempts": 1}, {"max_attempts": 100}],
+        [{"max_attempts": 0, "attempts": 0}, {"max_attempts": 101}],
+        each("max_attempts", 1, 100),
     ),
     "notification_queue_lease_check": Check(
         "pulsex.notification_queue",

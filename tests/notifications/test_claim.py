@@ -133,7 +133,7 @@ def test_a_restricted_persons_are_kept_until_they_may_be_sent(desk, service, ali
     [
         {"limit": 0}, {"limit": 1001}, {"limit": None}, {"lease": timedelta(seconds=0.999)}, {"lease": 25 * HOUR},
         {"lease": None}, {"worker": ""}, {"worker": "w" * 201}, {"worker": None}, {"at": None}, {"at": "infinity"},
-        {"at": "-infinity"},
+        {"at": "-infinity"}, {"channel": "sms"},
     ],
     ids=str,
 )  # fmt: skip
