@@ -34,7 +34,6 @@ def test_nobody_waits_for_a_channel_that_is_not_there(worker):
     worker.throws_ok("SELECT pulsex.await_notifications('sms')", "PT422")
 
 
-
 def test_who_sleeps_is_woken_once(desk, sleeper, alice):
     """By the first of many."""
     assert sleeper.sleep() is None

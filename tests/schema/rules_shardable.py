@@ -28,6 +28,7 @@ ACROSS_PEOPLE = {
     "gdpr.count_engagement_by_day": "counts everybody, for the analyst",
     "gdpr.count_followers_by_topic": "counts everybody, for the analyst",
     "gdpr.count_ratings_by_month": "counts everybody, for the analyst",
+    "gdpr.erase_inactive": "looks for whoever's time of grace is over",
     "gdpr.inactive_accounts": "looks for whoever hasn't been there",
     "gdpr.list_open_requests": "is the officer's list of what to answer",
     "gdpr.replay_erasures": "looks for whoever has come back",
