@@ -13,8 +13,8 @@ DEFAULTS = "-h 127.0.0.1 -c logging_collector=off"
 
 @contextlib.contextmanager
 def server() -> Iterator[throwaway.Throwaway]:
-    """Yield a running cluster with PostgreSQL's default settings, gone afterwards."""
-    with throwaway.scratch() as place:
+    """Yield a running cluster on disk with PostgreSQL's default settings, gone afterwards."""
+    with throwaway.scratch(on_disk=True) as place:
         settings = throwaway.settings(place) | {"initdb_args": "--auth=trust", "postgres_args": DEFAULTS}
         with throwaway.Throwaway(**settings) as running:
             yield running

@@ -29,7 +29,9 @@ PEOPLE, SIZE, BATCHES, ROUNDS = 1000, 100, 250, 7
 LEAST = 0.5
 TYPES = ("delivered", "opened", "section_viewed", "item_clicked", "item_saved", "shared", "dismissed", "dwell")
 PERSON = """WITH person AS (INSERT INTO pulsex.users (display_name) SELECT 'Person ' || n
-    FROM generate_series(1, %s) AS n RETURNING user_id)
+    FROM generate_series(1, %s) AS n RETURNING user_id), consent AS (
+        INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+        SELECT user_id, 'analytics', 1, TRUE, '1', 'person' FROM person)
     SELECT user_id, auth.start_session(user_id) FROM person"""
 PLAIN = """CREATE TABLE public.plain (
     user_id uuid, occurred_at timestamptz, event_id uuid, event_type text NOT NULL, briefing_date date, edition text,

@@ -76,10 +76,10 @@ def roomy(place: Path) -> bool:
     return disk.f_bavail * disk.f_frsize >= ROOM and not disk.f_flag & os.ST_NOEXEC
 
 
-def temporary_folder() -> Path:
+def temporary_folder(*, on_disk: bool = False) -> Path:
     """Return where scratch directories go: TMPDIR, or memory, where a clone takes a tenth of the time, or /tmp."""
     base = Path(tempfile.gettempdir())
-    if "TMPDIR" not in os.environ and roomy(MEMORY):
+    if "TMPDIR" not in os.environ and not on_disk and roomy(MEMORY):
         base = MEMORY
     if len(str(base)) > LONGEST_TEMPORARY_PATH or not cluster.reachable(base / "entry"):
         base = Path("/tmp")  # noqa: S108  # a private directory is made in it
@@ -87,9 +87,12 @@ def temporary_folder() -> Path:
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """Yield a directory that is gone when this process is, with every server that runs in it, however we end."""
-    place = Path(tempfile.mkdtemp(prefix="pulsex-", dir=temporary_folder())).resolve()
+def scratch(*, on_disk: bool = False) -> Iterator[Path]:
+    """Yield a directory that is gone when this process is, with every server that runs in it, however we end.
+
+    It is in memory where that has room, unless it is asked for on disk: durability costs nothing in memory.
+    """
+    place = Path(tempfile.mkdtemp(prefix="pulsex-", dir=temporary_folder(on_disk=on_disk))).resolve()
     place.chmod(0o711)
     os.mkfifo(place / "alive", mode=0o600)
     # For reading too, so that opening it doesn't wait for the guard, who may start as late as it likes.
