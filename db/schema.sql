@@ -4105,6 +4105,7 @@ BEGIN
         FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
         INNER JOIN pulsex.notification_queue AS q
             ON q.user_id = l.user_id AND q.notification_id = l.notification_id AND q.lease_token = l.lease_token
+        INNER JOIN pulsex.users AS u ON u.user_id = l.user_id AND u.status <> 'restricted'
         FOR UPDATE OF q
     ), gone AS (
         DELETE FROM pulsex.notification_queue AS q USING held AS h
@@ -4133,8 +4134,9 @@ $$;
 ALTER FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_ids uuid[], p_lease_tokens uuid[], p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_ids uuid[], p_lease_tokens uuid[], p_at timestamp with time zone) IS 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
-which and by which lease. Returns the ids of those it could not settle, because there is no such notification or the
-lease was lost (what is PT404 and PT409 there); the others are settled all the same, and settling again changes nothing.';
+which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
+processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
+same, and settling again changes nothing.';
 
 CREATE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) RETURNS TABLE(briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4515,18 +4517,19 @@ same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of boun
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN (((p_event ->> 'event_id'::text) ~~ '________-____-____-____-____________'::text) IS NOT TRUE) THEN 'event_id is not a UUID'::text WHEN ((jsonb_typeof((p_event -> 'event_type'::text)) = 'string'::text) IS NOT TRUE) THEN 'event_type is not a string'::text WHEN ((((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%'::text) AND (btrim((p_event ->> 'occurred_at'::text), '0123456789-:.+Z'::text) = 'T'::text) AND (((p_event ->> 'occurred_at'::text) ~~ '%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '%+__:__'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '%-__:__'::text))) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN ((((p_event ->> 'briefing_date'::text) ~~ '____-__-__'::text) AND (btrim((p_event ->> 'briefing_date'::text), '0123456789-'::text) = ''::text)) IS FALSE) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'edition'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'edition is not a string'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
+    RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN (((p_event ->> 'event_id'::text) ~~ '________-____-____-____-____________'::text) IS NOT TRUE) THEN 'event_id is not a UUID'::text WHEN (((((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%+__:__'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%-__:__'::text)) AND (strpos((p_event ->> 'occurred_at'::text), ' '::text) = 0) AND (upper(rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text)) = lower(rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text)))) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN (((p_event ->> 'briefing_date'::text) !~~ '____-__-__'::text) OR (strpos((p_event ->> 'briefing_date'::text), ' '::text) > 0)) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
 
 ALTER FUNCTION pulsex.event_shape_error(p_event jsonb) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.event_shape_error(p_event jsonb) IS 'How an event isn''t of the right shape, in words that follow "event N", or null: an object without unknown keys, with
-strings where there must be some, a UUID in its canonical form (RFC 9562), a time that carries its offset as a number
-(RFC 3339: no name of a zone, whose rules are the server''s) and a date of year, month and day, in this order whatever
-DateStyle says. One expression, which the planner inlines. No regular expression, which would cost a third of a batch.';
+COMMENT ON FUNCTION pulsex.event_shape_error(p_event jsonb) IS 'How an event isn''t of the right shape, in words that follow "event N", or null: an object without unknown keys, a UUID
+in its canonical form (RFC 9562), a time that carries its offset as a number (RFC 3339: no name of a zone, whose rules
+are the server''s), what looks like a date, and an item_id that is a string. One expression, which the planner inlines,
+of what neither the types nor the constraints of pulsex.engagement_events would refuse. No regular expression, which
+would cost a third of a batch.';
 
 CREATE FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN (NOT pg_input_is_valid((p_event ->> 'event_id'::text), 'uuid'::text)) THEN 'event_id is not a UUID'::text WHEN ((p_event ->> 'event_type'::text) <> ALL (ARRAY['delivered'::text, 'opened'::text, 'section_viewed'::text, 'item_clicked'::text, 'item_saved'::text, 'shared'::text, 'dismissed'::text, 'dwell'::text])) THEN 'event_type is not one of those there are'::text WHEN (NOT pg_input_is_valid((p_event ->> 'occurred_at'::text), 'timestamptz'::text)) THEN 'occurred_at is not a time'::text WHEN ((((p_event ->> 'occurred_at'::text))::timestamp with time zone < (p_at - '168:00:00'::interval)) OR (((p_event ->> 'occurred_at'::text))::timestamp with time zone > (p_at + '00:05:00'::interval))) THEN 'occurred_at is more than 7 days ago or 5 minutes ahead'::text WHEN (NOT pg_input_is_valid((p_event ->> 'briefing_date'::text), 'date'::text)) THEN 'briefing_date is not a date'::text WHEN ((p_event ->> 'edition'::text) <> ALL (ARRAY['morning'::text, 'evening'::text])) THEN 'edition is neither morning nor evening'::text WHEN (char_length((p_event ->> 'item_id'::text)) > 200) THEN 'item_id has more than 200 characters'::text WHEN (jsonb_typeof((p_event -> 'properties'::text)) <> ALL (ARRAY['object'::text, 'null'::text])) THEN 'properties are not an object'::text WHEN (octet_length((p_event ->> 'properties'::text)) > 4096) THEN 'properties have more than 4096 octets'::text WHEN (((p_event ->> 'event_type'::text) = 'dwell'::text) AND (jsonb_path_exists((p_event -> 'properties'::text), 'strict $."ms"?(@ >= 0 && @ <= 86400000)'::jsonpath, '{}'::jsonb, true) IS NOT TRUE)) THEN 'dwell has no properties.ms from 0 to 86400000'::text ELSE NULL::text END;
+    RETURN CASE WHEN (NOT pg_input_is_valid((p_event ->> 'event_id'::text), 'uuid'::text)) THEN 'event_id is not a UUID'::text WHEN (((p_event ->> 'event_type'::text) = ANY (ARRAY['delivered'::text, 'opened'::text, 'section_viewed'::text, 'item_clicked'::text, 'item_saved'::text, 'shared'::text, 'dismissed'::text, 'dwell'::text])) IS NOT TRUE) THEN 'event_type is not one of those there are'::text WHEN (NOT pg_input_is_valid((p_event ->> 'occurred_at'::text), 'timestamptz'::text)) THEN 'occurred_at is not a time'::text WHEN ((((p_event ->> 'occurred_at'::text))::timestamp with time zone < (p_at - '168:00:00'::interval)) OR (((p_event ->> 'occurred_at'::text))::timestamp with time zone > (p_at + '00:05:00'::interval))) THEN 'occurred_at is more than 7 days ago or 5 minutes ahead'::text WHEN (NOT pg_input_is_valid((p_event ->> 'briefing_date'::text), 'date'::text)) THEN 'briefing_date is not a date'::text WHEN ((p_event ->> 'edition'::text) <> ALL (ARRAY['morning'::text, 'evening'::text])) THEN 'edition is neither morning nor evening'::text WHEN (char_length((p_event ->> 'item_id'::text)) > 200) THEN 'item_id has more than 200 characters'::text WHEN (jsonb_typeof((p_event -> 'properties'::text)) <> ALL (ARRAY['object'::text, 'null'::text])) THEN 'properties are not an object'::text WHEN (octet_length((p_event ->> 'properties'::text)) > 4096) THEN 'properties have more than 4096 octets'::text WHEN (((p_event ->> 'event_type'::text) = 'dwell'::text) AND (jsonb_path_exists((p_event -> 'properties'::text), 'strict $."ms"?(@ >= 0 && @ <= 86400000)'::jsonpath, '{}'::jsonb, true) IS NOT TRUE)) THEN 'dwell has no properties.ms from 0 to 86400000'::text ELSE NULL::text END;
 
 ALTER FUNCTION pulsex.event_value_error(p_event jsonb, p_at timestamp with time zone) OWNER TO pulsex_service;
 
@@ -5100,6 +5103,8 @@ CREATE FUNCTION pulsex.record_events(p_user_id uuid, p_events jsonb) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET "DateStyle" TO 'ISO, YMD'
     AS $$
 DECLARE
     v_since timestamptz := now() - interval '168 hours';  -- a day may have 23 or 25 in the session's time zone
@@ -5143,7 +5148,7 @@ BEGIN
             coalesce(bool_and(r.occurred_at BETWEEN v_since AND v_until), TRUE) AS in_time
         INTO v_recorded FROM recorded AS r;
     EXCEPTION
-        WHEN data_exception OR check_violation THEN
+        WHEN data_exception OR check_violation OR not_null_violation THEN
             PERFORM pulsex.refuse_flawed_events(p_events);
             RAISE;
         WHEN unique_violation THEN
@@ -7287,11 +7292,7 @@ CREATE TRIGGER engagement_daily_refuse_restricted BEFORE INSERT OR DELETE OR UPD
 
 CREATE TRIGGER engagement_marks_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.engagement_marks FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
-CREATE TRIGGER notification_attempts_refuse_restricted BEFORE INSERT OR DELETE OR UPDATE ON pulsex.notification_attempts FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
-
 CREATE TRIGGER notification_queue_refuse_lease BEFORE UPDATE ON pulsex.notification_queue FOR EACH ROW WHEN ((new.lease_token IS NOT NULL)) EXECUTE FUNCTION gdpr.refuse_restricted();
-
-CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE ON pulsex.notification_queue FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 
 CREATE TRIGGER notifications_record_change AFTER INSERT OR DELETE OR UPDATE ON pulsex.notifications FOR EACH ROW EXECUTE FUNCTION audit.record_change('pulsex.notifications', '=notification_id');
 

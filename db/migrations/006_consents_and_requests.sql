@@ -225,7 +225,7 @@ DECLARE
     v_table text;
 BEGIN
     FOREACH v_table IN ARRAY '{
-        user_preferences,user_topics,briefings,engagement_daily,engagement_marks,notifications,notification_attempts
+        user_preferences,user_topics,briefings,engagement_daily,engagement_marks,notifications
     }'::text[] LOOP
         EXECUTE format(
             'CREATE TRIGGER %1$s_refuse_restricted BEFORE INSERT OR UPDATE OR DELETE ON pulsex.%1$I
@@ -242,9 +242,8 @@ CREATE TRIGGER briefing_schedule_refuse_restricted BEFORE INSERT OR UPDATE ON pu
 FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
 CREATE TRIGGER briefing_feedback_refuse_restricted BEFORE INSERT OR UPDATE ON pulsex.briefing_feedback
 FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
--- To put a delivery off is not to hand it out, so a row of the queue may be changed as long as no worker has it.
-CREATE TRIGGER notification_queue_refuse_restricted BEFORE INSERT OR DELETE ON pulsex.notification_queue
-FOR EACH ROW EXECUTE FUNCTION gdpr.refuse_restricted();
+-- Whatever comes into the queue or leaves it comes with a change of its notification, which is guarded; and to put a
+-- delivery off is not to hand it out. So of the queue only a lease is refused, and attempts are a log of what happened.
 CREATE TRIGGER notification_queue_refuse_lease BEFORE UPDATE ON pulsex.notification_queue
 FOR EACH ROW WHEN (new.lease_token IS NOT NULL) EXECUTE FUNCTION gdpr.refuse_restricted();
 

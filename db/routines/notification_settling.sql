@@ -159,6 +159,7 @@ BEGIN
         FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
         INNER JOIN pulsex.notification_queue AS q
             ON q.user_id = l.user_id AND q.notification_id = l.notification_id AND q.lease_token = l.lease_token
+        INNER JOIN pulsex.users AS u ON u.user_id = l.user_id AND u.status <> 'restricted'
         FOR UPDATE OF q
     ), gone AS (
         DELETE FROM pulsex.notification_queue AS q USING held AS h
@@ -185,8 +186,9 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.complete_notifications IS
 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
-which and by which lease. Returns the ids of those it could not settle, because there is no such notification or the
-lease was lost (what is PT404 and PT409 there); the others are settled all the same, and settling again changes nothing.';
+which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
+processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
+same, and settling again changes nothing.';
 
 CREATE OR REPLACE FUNCTION pulsex.fail_notification(
     p_user_id uuid,

@@ -48,26 +48,20 @@ WRITES = {
         "DELETE FROM pulsex.engagement_marks WHERE user_id = %s",
     ],
     "pulsex.notification_queue": [
-        """INSERT INTO pulsex.notification_queue (user_id, notification_id, channel)
-        SELECT user_id, notification_id, channel FROM pulsex.notifications WHERE user_id = %s AND kind = 'welcome'""",
         """UPDATE pulsex.notification_queue SET leased_by = 'w', leased_at = now(), lease_until = now(),
         lease_token = gen_random_uuid() WHERE user_id = %s""",
-        "DELETE FROM pulsex.notification_queue WHERE user_id = %s",
     ],
     "pulsex.notifications": [
         "INSERT INTO pulsex.notifications (user_id, channel, kind) VALUES (%s, 'push', 'topic_alert')",
         "UPDATE pulsex.notifications SET kind = 'topic_alert' WHERE user_id = %s",
         "DELETE FROM pulsex.notifications WHERE user_id = %s",
     ],
-    "pulsex.notification_attempts": [
-        "UPDATE pulsex.notification_attempts SET error = 'x' WHERE user_id = %s",
-        "DELETE FROM pulsex.notification_attempts WHERE user_id = %s",
-    ],
 }
 # Tables of theirs that a restriction doesn't guard, and why.
 UNGUARDED = {
     "pulsex.users": "the status itself is there; name, language and zone are written by the person alone",
     "pulsex.engagement_events": "written by the person alone, with a mark that is guarded",
+    "pulsex.notification_attempts": "a log of what happened, written with a change of the notification, which is guarded",
     "pulsex.devices": "whoever signs in on a phone gets it from its last owner, restricted or not",
     "pulsex.push_token_owners": "as devices",
     "pulsex.unsubscriptions": "what they don't want to be told, said by the link in a message too",

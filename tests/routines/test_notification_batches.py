@@ -99,3 +99,15 @@ def test_what_was_settled_is_written_down(service, worker, people):
     assert len(one) == 1
     service.results_eq(written, one, rows[1][1])
     service.is_empty("SELECT FROM pulsex.notification_queue WHERE notification_id = ANY (%s)", [row[1] for row in rows])
+
+
+def test_a_restricted_persons_are_not_settled_and_the_others_are(service, people):
+    """Alice is restricted meanwhile: hers comes back, Bob's is sent (GDPR, Art. 18)."""
+    service.rows("SET LOCAL ROLE pulsex_worker")
+    service.rows(ENQUEUE, people)
+    leased = {row[0]: row for row in service.rows(CLAIM)}
+    service.rows("SET LOCAL ROLE pulsex_service")
+    service.rows("UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s", people[0])
+    service.rows("SET LOCAL ROLE pulsex_worker")
+    lists = [list(column) for column in zip(*leased.values(), strict=True)]
+    service.results_eq(COMPLETE, [(leased[people[0]][1],)], *lists)
