@@ -313,6 +313,12 @@ BEGIN
         RAISE EXCEPTION 'from one date to another, at most 366 days later' USING ERRCODE = 'PT422';
     END IF;
     RETURN QUERY
+    WITH left_out AS MATERIALIZED (
+        SELECT u.user_id FROM pulsex.users AS u WHERE u.status = 'restricted'
+        UNION
+        SELECT c.user_id FROM gdpr.consents AS c
+        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND NOT gdpr.has_consent(c.user_id, 'analytics')
+    )
     SELECT
         e.briefing_date, e.edition, e.event_type, count(DISTINCT e.user_id), count(*),
         coalesce(sum(floor((e.properties ->> 'ms')::numeric)) FILTER (WHERE e.event_type = 'dwell'), 0)::bigint
@@ -321,6 +327,7 @@ BEGIN
         -- The earliest zone is 14 hours ahead of UTC. By each date, or a group would depend on p_from, which prunes.
         AND e.occurred_at >= pulsex.day_starts_at(e.briefing_date - 1)
         AND e.occurred_at >= pulsex.day_starts_at(p_from - 1)
+        AND e.user_id NOT IN (SELECT l.user_id FROM left_out AS l)
     GROUP BY e.briefing_date, e.edition, e.event_type
     HAVING count(DISTINCT e.user_id) >= 10
     ORDER BY e.briefing_date, e.edition, e.event_type;
@@ -330,7 +337,7 @@ COMMENT ON FUNCTION pulsex.count_briefing_engagement IS
 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Errors: PT422 no such range of dates.';
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). Errors: PT422 no such range of dates.';
 
 -- The person's side, and the analyst's: as the caller -----------------------------------------------------------------
 SET LOCAL ROLE pulsex_owner;

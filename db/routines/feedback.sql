@@ -63,6 +63,8 @@ BEGIN
         WHERE e.user_id = p_user_id AND e.occurred_at >= pulsex.day_starts_at(v_since)
             AND e.item_id = ANY (t.item_ids)
             AND e.event_type IN ('item_clicked', 'item_saved', 'shared')
+            -- What was recorded while they consented isn't learnt from after they withdrew (GDPR Art. 7(3)).
+            AND gdpr.has_consent(p_user_id, 'analytics')
         GROUP BY t.topic
     )
     SELECT coalesce(r.topic, u.topic), r.affinity, coalesce(r.ratings, 0), coalesce(u.interactions, 0)
@@ -72,6 +74,6 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.topic_affinity IS
 'What a person''s last 60 days (UTC) say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1
-(rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared. A rating of a
-whole briefing counts once for each of its topics, one of an item for the item''s. Errors: PT404 no such user; PT403
-processing is restricted.';
+(rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared, 0 without
+consent to analytics. A rating of a whole briefing counts once for each of its topics, one of an item for the item''s.
+Errors: PT404 no such user; PT403 processing is restricted.';

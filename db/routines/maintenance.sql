@@ -69,6 +69,7 @@ BEGIN
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
+        ('erasures that a hold kept', 'SELECT nullif(gdpr.resume_erasures(), 0)::text'),
         ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(1), 0)::text'),
         ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
     LOOP
@@ -111,8 +112,8 @@ $$;
 COMMENT ON PROCEDURE ops.run_maintenance IS
 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
 ahead, seals on the audit log, feedback and partitions that are expired, time zones, engagement totals, sessions that
-ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses.
-A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10
-s (12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
-maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
-2D000 inside one.';
+ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, erasures whose holds have
+ended, accounts that nobody uses. A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then
+twice as long each time, up to 10 s (12 times: about a minute). A task that fails is reported as a WARNING and in
+ops.health, and the next one goes on. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
+Call it outside of a transaction. Errors: 2D000 inside one.';

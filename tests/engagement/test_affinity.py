@@ -99,6 +99,15 @@ def test_clicks_saves_and_shares_are_interactions(briefed):
     assert affinity(briefed) == [("science", None, 0, 3), ("cities", None, 0, 1)]
 
 
+def test_what_was_done_is_not_learnt_from_after_consent_is_withdrawn(briefed):
+    """It was recorded with consent to analytics, which holds no longer (GDPR Art. 7(3)); ratings need none."""
+    briefed.rate(5, "s1")
+    use(briefed, ("item_clicked", "s1"))
+    withdraw = "SELECT gdpr.record_consent(%s, 'analytics', false, '2026-01')"
+    briefed.alice().rows(withdraw, briefed.person.user_id)
+    assert affinity(briefed) == [("science", 1, 1, 0)]
+
+
 def test_what_is_liked_comes_first_and_what_is_used_next(briefed):
     """Then what is used more; what wasn't rated comes last."""
     briefed.rate(2, "s1")

@@ -100,3 +100,21 @@ def test_a_range_may_have_366_days(analyst):
 def test_the_analyst_sees_nothing_else(analyst, what):
     """No row of anybody's: 42501."""
     analyst.throws_ok(what, "42501")
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+        VALUES (%s, 'analytics', 100, FALSE, '2026-01', 'person')""",
+        "UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s",
+    ],
+    ids=["withdrew", "restricted"],
+)
+def test_who_may_no_longer_be_counted_is_not(stage, crowd, left_out):
+    """Alice is the tenth until she withdraws her consent, or is restricted."""
+    crowd(9)
+    stage.put(stage.person.user_id, event(stage.midnight, "dwell", briefing_date=str(stage.day), edition="morning"))
+    assert len(stage.analyst().rows(VIEW, stage.day)) == 1
+    stage.service().rows(left_out, stage.person.user_id)
+    stage.analyst().is_empty(VIEW, stage.day)

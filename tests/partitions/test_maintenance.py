@@ -29,7 +29,7 @@ def test_a_deployed_database_has_nothing_to_maintain(worker, dba):
     assert maintain(worker) == []
     dba.results_eq(partitions, before)
     dba.results_eq(
-        "SELECT count(*), count(succeeded_at), count(failed_at) FROM ops.maintenance_tasks", [(15, 15, 0)]
+        "SELECT count(*), count(succeeded_at), count(failed_at) FROM ops.maintenance_tasks", [(16, 16, 0)]
     )  # fmt: skip
 
 
