@@ -2,8 +2,8 @@
 
 Both sides store the same events over one connection, and each batch is built before the clock starts:
 
-- ``record_events``: BEGIN, ``auth.use_session``, ``pulsex.record_events`` and COMMIT in one message (a pipeline) as
-  ``pulsex_app``: a proved session, validation, idempotency, row level security, the mark, partitions.
+- ``record_events``: ``SELECT pulsex.record_events(auth.use_session(token), events)`` as ``pulsex_app``, a transaction
+  by itself: a proved session, consent, validation, idempotency, the mark, constraints, partitions.
 - ``COPY``: one COPY of the same 100 rows, a transaction by itself, into one unpartitioned table with the same columns
   and primary key, without constraints or row level security, as the superuser.
 
@@ -42,7 +42,6 @@ PLAIN = """CREATE TABLE public.plain (
 class Batch:
     """The same events as record_events and as COPY take them."""
 
-    user_id: UUID
     token: str
     document: str
     lines: bytes
@@ -70,16 +69,12 @@ def batches(people: list[tuple[UUID, str]]) -> Iterator[Batch]:
              e["item_id"], json.dumps(e["properties"]))
             for e in events
         )  # fmt: skip
-        yield Batch(user_id, token, json.dumps(events), "".join("\t".join(row) + "\n" for row in rows).encode())
+        yield Batch(token, json.dumps(events), "".join("\t".join(row) + "\n" for row in rows).encode())
 
 
 def record(app: psycopg.Connection, batch: Batch) -> None:
     """Record a batch as the application does."""
-    with app.pipeline():
-        app.execute("BEGIN")
-        app.execute("SELECT auth.use_session(%s)", [batch.token])
-        app.execute("SELECT pulsex.record_events(%s, %s::jsonb)", [batch.user_id, batch.document])
-        app.execute("COMMIT")
+    app.execute("SELECT pulsex.record_events(auth.use_session(%s), %s::jsonb)", [batch.token, batch.document])
 
 
 def copy(plain: psycopg.Connection, batch: Batch) -> None:

@@ -26,8 +26,8 @@ RETURN CASE
             )
             AND strpos(p_event ->> 'occurred_at', ' ') = 0
             -- No letter, which has two cases, stands after the seconds but for the Z.
-            AND upper(rtrim(substr(p_event ->> 'occurred_at', 20), 'Z'))
-            = lower(rtrim(substr(p_event ->> 'occurred_at', 20), 'Z'))
+            AND upper(rtrim(substr(p_event ->> 'occurred_at', 20), 'Z') COLLATE "C")
+            = lower(rtrim(substr(p_event ->> 'occurred_at', 20), 'Z') COLLATE "C")
         ) IS NOT TRUE
         THEN 'occurred_at is not a time with its offset'
     WHEN

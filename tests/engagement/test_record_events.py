@@ -27,6 +27,14 @@ def test_every_type_is_recorded(alice, now, event_type):
     assert record(alice, event(now, event_type)) == 1
 
 
+def test_a_session_is_proved_and_used_in_one_statement(stranger, published, now):
+    """Whose events they are follows from the token; without one they are nobody's."""
+    record_as = "SELECT pulsex.record_events(auth.use_session(%s), %s)"
+    assert stranger.value(record_as, published.token, Jsonb([event(now)])) == 1
+    stranger.throws_ok(record_as, "PT401", "no token", Jsonb([event(now)]))
+
+
+
 def test_an_event_is_stored_as_it_was_sent(alice, now, published):
     """Every key has its column."""
     sent = event(

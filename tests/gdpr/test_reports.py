@@ -39,7 +39,7 @@ RATE = """
 
 def gather(dba, people: int) -> list:
     """Add so many people; return their ids. The superuser is the analyst afterwards."""
-    dba.rows("SELECT ops.ensure_partitions(p_since => '2020-02-01')")
+    dba.rows("SELECT ops.make_missing_partition('pulsex', 'briefings', 0, '2020-02-01')")
     with dba._statement() as connection:  # named parameters, which no verb takes
         [ids] = connection.execute(CROWD, {"people": people}).fetchone()
         for statement in RATE.split(";"):

@@ -61,7 +61,7 @@ WRITES = {
 UNGUARDED = {
     "pulsex.users": "the status itself is there; name, language and zone are written by the person alone",
     "pulsex.engagement_events": "written by the person alone, with a mark that is guarded",
-    "pulsex.notification_attempts": "a log of what happened, written with a change of the notification, which is guarded",
+    "pulsex.notification_attempts": "a log, written with a change of the notification, which is guarded",
     "pulsex.devices": "whoever signs in on a phone gets it from its last owner, restricted or not",
     "pulsex.push_token_owners": "as devices",
     "pulsex.unsubscriptions": "what they don't want to be told, said by the link in a message too",

@@ -35,7 +35,12 @@ def days(service, published, today) -> dict[str, date]:
         "New Year's Eve": new_year - timedelta(days=1),
         "New Year": new_year,
     }
-    service.rows("SELECT ops.ensure_partitions(p_since => %s)", min(days.values()))
+    service.rows("RESET ROLE")
+    for day in days.values():
+        for table in ("briefings", "engagement_events"):
+            if not service.value("SELECT to_regclass(%s) IS NOT NULL", named(table, day)):
+                service.rows("SELECT ops.make_next_partition('pulsex', %s, 0, %s)", table, day)
+    service.rows("SET LOCAL ROLE pulsex_service")
     return days
 
 

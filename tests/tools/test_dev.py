@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from argon2 import PasswordHasher
 
+from pulsex import __main__ as pulsex
 from pulsex import cluster, deploy, dev, throwaway
 
 EXAMPLE = (deploy.ROOT / "examples" / "briefing.json").read_text()
@@ -112,15 +113,17 @@ BAD = {
 
 
 @pytest.mark.parametrize("document", BAD.values(), ids=BAD.keys())
-def test_a_malformed_document_is_refused(told, tmp_path, document):
+def test_a_malformed_document_is_refused(told, tmp_path, document, capsys, monkeypatch):
     """A document that isn't a briefing gets one sentence and exit code 2, and no row is written."""
     file = tmp_path / "briefing.json"
     file.write_bytes(document)
     before = contents(told.url)
-    done = run(told.home, "--briefing", file)
-    assert (done.returncode, done.stdout.strip()) == (2, "")
-    assert done.stderr.startswith(f"pulsex: {file} can't be published: ")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(dev, "HOME", told.home)
+    code = pulsex.main(["dev", "--once", "--briefing", str(file)])
+    said = capsys.readouterr()
+    assert (code, said.out.strip()) == (2, "")
+    assert said.err.startswith(f"pulsex: {file} can't be published: ")
+    assert said.err.count("\n") == 1
     assert contents(told.url) == before
 
 
