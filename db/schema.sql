@@ -3686,6 +3686,7 @@ BEGIN
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
+        ('erasures that a hold kept', 'SELECT nullif(gdpr.resume_erasures(), 0)::text'),
         ('inactive accounts erased', 'SELECT nullif(gdpr.erase_inactive(1), 0)::text'),
         ('inactive accounts warned', 'SELECT nullif(gdpr.warn_inactive(100), 0)::text')
     LOOP
@@ -3730,11 +3731,11 @@ ALTER PROCEDURE ops.run_maintenance(IN p_attempts integer) OWNER TO pulsex_owner
 
 COMMENT ON PROCEDURE ops.run_maintenance(IN p_attempts integer) IS 'What is to be done once a day, each step in a transaction of its own that holds its locks for milliseconds: partitions
 ahead, seals on the audit log, feedback and partitions that are expired, time zones, engagement totals, sessions that
-ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, accounts that nobody uses.
-A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then twice as long each time, up to 10
-s (12 times: about a minute). A task that fails is reported as a WARNING and in ops.health, and the next one goes on. If
-maintenance is under way elsewhere, says so in a NOTICE and returns at once. Call it outside of a transaction. Errors:
-2D000 inside one.';
+ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, erasures whose holds have
+ended, accounts that nobody uses. A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then
+twice as long each time, up to 10 s (12 times: about a minute). A task that fails is reported as a WARNING and in
+ops.health, and the next one goes on. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
+Call it outside of a transaction. Errors: 2D000 inside one.';
 
 CREATE FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone DEFAULT now()) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4147,6 +4148,12 @@ BEGIN
         RAISE EXCEPTION 'from one date to another, at most 366 days later' USING ERRCODE = 'PT422';
     END IF;
     RETURN QUERY
+    WITH left_out AS MATERIALIZED (
+        SELECT u.user_id FROM pulsex.users AS u WHERE u.status = 'restricted'
+        UNION
+        SELECT c.user_id FROM gdpr.consents AS c
+        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND NOT gdpr.has_consent(c.user_id, 'analytics')
+    )
     SELECT
         e.briefing_date, e.edition, e.event_type, count(DISTINCT e.user_id), count(*),
         coalesce(sum(floor((e.properties ->> 'ms')::numeric)) FILTER (WHERE e.event_type = 'dwell'), 0)::bigint
@@ -4155,6 +4162,7 @@ BEGIN
         -- The earliest zone is 14 hours ahead of UTC. By each date, or a group would depend on p_from, which prunes.
         AND e.occurred_at >= pulsex.day_starts_at(e.briefing_date - 1)
         AND e.occurred_at >= pulsex.day_starts_at(p_from - 1)
+        AND e.user_id NOT IN (SELECT l.user_id FROM left_out AS l)
     GROUP BY e.briefing_date, e.edition, e.event_type
     HAVING count(DISTINCT e.user_id) >= 10
     ORDER BY e.briefing_date, e.edition, e.event_type;
@@ -4166,7 +4174,7 @@ ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO
 COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Errors: PT422 no such range of dates.';
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). Errors: PT422 no such range of dates.';
 
 CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4517,7 +4525,7 @@ same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of boun
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN (((p_event ->> 'event_id'::text) ~~ '________-____-____-____-____________'::text) IS NOT TRUE) THEN 'event_id is not a UUID'::text WHEN (((((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%+__:__'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%-__:__'::text)) AND (strpos((p_event ->> 'occurred_at'::text), ' '::text) = 0) AND (upper(rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text)) = lower(rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text)))) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN (((p_event ->> 'briefing_date'::text) !~~ '____-__-__'::text) OR (strpos((p_event ->> 'briefing_date'::text), ' '::text) > 0)) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
+    RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN (((p_event ->> 'event_id'::text) ~~ '________-____-____-____-____________'::text) IS NOT TRUE) THEN 'event_id is not a UUID'::text WHEN (((((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%+__:__'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%-__:__'::text)) AND (strpos((p_event ->> 'occurred_at'::text), ' '::text) = 0) AND (upper((rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text) COLLATE "C")) = lower((rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text) COLLATE "C")))) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN (((p_event ->> 'briefing_date'::text) !~~ '____-__-__'::text) OR (strpos((p_event ->> 'briefing_date'::text), ' '::text) > 0)) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
 
 ALTER FUNCTION pulsex.event_shape_error(p_event jsonb) OWNER TO pulsex_service;
 
@@ -5613,6 +5621,8 @@ BEGIN
         WHERE e.user_id = p_user_id AND e.occurred_at >= pulsex.day_starts_at(v_since)
             AND e.item_id = ANY (t.item_ids)
             AND e.event_type IN ('item_clicked', 'item_saved', 'shared')
+            -- What was recorded while they consented isn't learnt from after they withdrew (GDPR Art. 7(3)).
+            AND gdpr.has_consent(p_user_id, 'analytics')
         GROUP BY t.topic
     )
     SELECT coalesce(r.topic, u.topic), r.affinity, coalesce(r.ratings, 0), coalesce(u.interactions, 0)
@@ -5624,9 +5634,9 @@ $$;
 ALTER FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) IS 'What a person''s last 60 days (UTC) say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1
-(rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared. A rating of a
-whole briefing counts once for each of its topics, one of an item for the item''s. Errors: PT404 no such user; PT403
-processing is restricted.';
+(rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared, 0 without
+consent to analytics. A rating of a whole briefing counts once for each of its topics, one of an item for the item''s.
+Errors: PT404 no such user; PT403 processing is restricted.';
 
 CREATE FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer DEFAULT 20) RETURNS TABLE(notification_id uuid, channel text, kind text, payload jsonb, created_at timestamp with time zone, sent_at timestamp with time zone)
     LANGUAGE plpgsql STABLE ROWS 20

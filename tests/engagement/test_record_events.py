@@ -34,7 +34,6 @@ def test_a_session_is_proved_and_used_in_one_statement(stranger, published, now)
     stranger.throws_ok(record_as, "PT401", "no token", Jsonb([event(now)]))
 
 
-
 def test_an_event_is_stored_as_it_was_sent(alice, now, published):
     """Every key has its column."""
     sent = event(
