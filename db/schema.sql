@@ -129,6 +129,8 @@ lower-case letters and underscores.';
 CREATE FUNCTION audit.record_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
     AS $$
 DECLARE
     v_old jsonb;
@@ -402,7 +404,7 @@ BEGIN
     WHERE e.user_id = p_user_id AND e.occurred_at >= p_from AND e.occurred_at < p_to
     ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT p_limit;
     GET DIAGNOSTICS v_read = ROW_COUNT;
-    PERFORM audit.record('read', p_user_id, jsonb_build_object(
+    PERFORM gdpr.record_access('read', p_user_id, jsonb_build_object(
         'what', 'audit.trail', 'from', p_from, 'to', p_to, 'events', v_read
     ));
 END
@@ -519,10 +521,18 @@ BEGIN
         WHERE t.tgrelid = g.relation AND t.tgfoid = 'audit.refuse_change'::regproc
             AND t.tgenabled = 'A' AND t.tgtype & g.bits = g.bits
     )
-    UNION ALL
+    UNION
     SELECT 'unguarded', NULL, NULL, format('%s doesn''t record its changes', t.tgrelid::regclass)
     FROM pg_catalog.pg_trigger AS t
     WHERE t.tgfoid = 'audit.record_change'::regproc AND t.tgenabled IN ('D', 'R')
+    UNION
+    SELECT 'unguarded', NULL, NULL, format('%I.%I doesn''t record its changes', m.schema_name, m.table_name)
+    FROM gdpr.data_map_tables AS m
+    WHERE m.is_audited AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = to_regclass(format('%I.%I', m.schema_name, m.table_name))
+            AND t.tgfoid = 'audit.record_change'::regproc
+    )
     ORDER BY 4;
 END
 $$;
@@ -1288,6 +1298,10 @@ DECLARE
     v_erased text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- A snapshot from before the lock wouldn't show what was written or held before it was had.
+        RAISE EXCEPTION 'an erasure is READ COMMITTED' USING ERRCODE = '25000';
+    END IF;
     -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
     PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
@@ -1345,6 +1359,8 @@ BEGIN
             UNION SELECT v_plan.relation::regclass::text
         );
     END LOOP;
+    -- A log that is held hasn't ended it: what is done of the person from here on is recorded again.
+    SET LOCAL pulsex.erasure = '';
 
     SELECT coalesce(jsonb_agg(
         jsonb_build_object(
@@ -1674,9 +1690,6 @@ BEGIN
         RAISE EXCEPTION 'an erasure has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
     ELSIF p_categories = '{}' THEN
         RAISE EXCEPTION 'there is no category to erase' USING ERRCODE = 'PT422';
-    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
-        -- A snapshot from before the lock wouldn't show what was written or held before it was had.
-        RAISE EXCEPTION 'an erasure is READ COMMITTED' USING ERRCODE = '25000';
     END IF;
     SELECT string_agg(coalesce(c.name, 'null'), ', ') INTO v_unknown FROM unnest(p_categories) AS c (name)
     WHERE NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = c.name);
@@ -1737,6 +1750,12 @@ BEGIN
             )
         ORDER BY w.erase_after LIMIT p_limit
     LOOP
+        -- They may have come back, been restricted or held since they were listed; from here on they can't be.
+        PERFORM FROM pulsex.users AS u WHERE u.user_id = v_person.user_id AND u.status = 'active' FOR UPDATE;
+        CONTINUE WHEN NOT FOUND OR EXISTS (SELECT FROM gdpr.active_holds(v_person.user_id)) OR NOT EXISTS (
+            SELECT FROM gdpr.inactivity_warnings AS w
+            WHERE w.user_id = v_person.user_id AND w.last_active_at = gdpr.last_active_at(v_person.user_id)
+        );
         PERFORM gdpr.erase(v_person.user_id, 'inactive');
         v_erased := v_erased + 1;
     END LOOP;
@@ -2284,9 +2303,9 @@ DECLARE
     v_text text := p_text;
 BEGIN
     FOR v_name IN
-        SELECT i.subject FROM auth.identities AS i WHERE i.user_id = p_user_id
+        SELECT p_user_id::text
+        UNION ALL SELECT i.subject FROM auth.identities AS i WHERE i.user_id = p_user_id
         UNION ALL SELECT u.display_name FROM pulsex.users AS u WHERE u.user_id = p_user_id
-        UNION ALL SELECT p_user_id::text
     LOOP
         v_text := regexp_replace(
             v_text, '(?<!\w)' || regexp_replace(v_name, '([^[:alnum:][:space:]])', '\\\1', 'g') || '(?!\w)', '…', 'gi'
@@ -2469,9 +2488,10 @@ CREATE FUNCTION gdpr.record_access(p_action text, p_user_id uuid, p_details json
     SET search_path TO ''
     AS $$
 BEGIN
-    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    -- Of who isn't there nothing is written down: not the id of somebody erased. And who is there isn't erased before
+    -- what is written is there to be found.
     PERFORM audit.record(
-        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), p_details
+        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR KEY SHARE), p_details
     );
 END
 $$;
@@ -2961,7 +2981,7 @@ DECLARE
 BEGIN
     DELETE FROM gdpr.inactivity_warnings AS w WHERE gdpr.last_active_at(w.user_id) > w.last_active_at;
     FOR v_person IN
-        SELECT i.user_id, i.last_active_at, p_at + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
+        SELECT i.user_id, i.last_active_at, greatest(p_at, now()) + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
         WHERE i.warned_at IS NULL AND v_grace IS NOT NULL
         LIMIT p_limit
     LOOP
@@ -3913,7 +3933,7 @@ BEGIN
         SELECT FROM pulsex.notifications AS n WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id
     ) THEN
         RAISE EXCEPTION 'no such notification' USING ERRCODE = 'PT404';
-    ELSIF NOT FOUND OR v_row.lease_until > p_at THEN
+    ELSIF v_row.user_id IS NULL OR (v_row.lease_token IS NOT NULL AND (v_row.lease_until <= p_at) IS NOT TRUE) THEN
         RETURN FALSE;
     END IF;
     PERFORM pulsex.record_lost_lease(v_row, p_at);
@@ -4137,7 +4157,8 @@ ALTER FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_i
 COMMENT ON FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_ids uuid[], p_lease_tokens uuid[], p_at timestamp with time zone) IS 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
 which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
 processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
-same, and settling again changes nothing.';
+same, and settling again changes nothing. Errors: PT403 somebody was restricted at that very moment: nothing has changed,
+call it again.';
 
 CREATE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) RETURNS TABLE(briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4521,7 +4542,8 @@ ALTER FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p
 
 COMMENT ON FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) IS 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
-same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null.';
+same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null; PT403 somebody was
+restricted at that very moment: nothing has changed, call it again.';
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5121,16 +5143,17 @@ DECLARE
     v_distinct jsonb;
 BEGIN
     PERFORM pulsex.require_self(p_user_id);
-    IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
-        RAISE EXCEPTION 'no consent to record what one reads' USING ERRCODE = 'PT403';
-    END IF;
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'events come in a JSON array' USING ERRCODE = 'PT422';
     ELSIF jsonb_array_length(p_events) > 1000 THEN
         RAISE EXCEPTION 'a batch has at most 1000 events' USING ERRCODE = 'PT422';
     END IF;
-    -- A person's batches one after the other: each sees what the one before recorded. And none while they are erased.
+    -- A person's batches one after the other: each sees what the one before recorded. And none while they are erased or
+    -- withdraw their consent.
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
+        RAISE EXCEPTION 'no consent to record what one reads' USING ERRCODE = 'PT403';
+    END IF;
     -- Stored first, looked at closely only if not all of it could be: a flaw takes everything back.
     BEGIN
         WITH recorded AS (

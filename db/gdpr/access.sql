@@ -60,9 +60,10 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    -- Of who isn't there nothing is written down: not the id of somebody erased.
+    -- Of who isn't there nothing is written down: not the id of somebody erased. And who is there isn't erased before
+    -- what is written is there to be found.
     PERFORM audit.record(
-        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id), p_details
+        p_action, (SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR KEY SHARE), p_details
     );
 END
 $$;

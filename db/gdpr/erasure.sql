@@ -83,6 +83,10 @@ DECLARE
     v_erased text[] := '{}';
     v_touched text[] := '{pg_statistic}';
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- A snapshot from before the lock wouldn't show what was written or held before it was had.
+        RAISE EXCEPTION 'an erasure is READ COMMITTED' USING ERRCODE = '25000';
+    END IF;
     -- What is append-only, and what a restriction keeps everybody else from, gives way to this too.
     PERFORM audit.begin_erasure(p_user_id);
     FOR v_plan IN SELECT p.* FROM gdpr.plan_erasure(p_user_id, p_categories) AS p LOOP
@@ -140,6 +144,8 @@ BEGIN
             UNION SELECT v_plan.relation::regclass::text
         );
     END LOOP;
+    -- A log that is held hasn't ended it: what is done of the person from here on is recorded again.
+    SET LOCAL pulsex.erasure = '';
 
     SELECT coalesce(jsonb_agg(
         jsonb_build_object(
@@ -197,9 +203,9 @@ DECLARE
     v_text text := p_text;
 BEGIN
     FOR v_name IN
-        SELECT i.subject FROM auth.identities AS i WHERE i.user_id = p_user_id
+        SELECT p_user_id::text
+        UNION ALL SELECT i.subject FROM auth.identities AS i WHERE i.user_id = p_user_id
         UNION ALL SELECT u.display_name FROM pulsex.users AS u WHERE u.user_id = p_user_id
-        UNION ALL SELECT p_user_id::text
     LOOP
         v_text := regexp_replace(
             v_text, '(?<!\w)' || regexp_replace(v_name, '([^[:alnum:][:space:]])', '\\\1', 'g') || '(?!\w)', '…', 'gi'
@@ -223,9 +229,6 @@ BEGIN
         RAISE EXCEPTION 'an erasure has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
     ELSIF p_categories = '{}' THEN
         RAISE EXCEPTION 'there is no category to erase' USING ERRCODE = 'PT422';
-    ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
-        -- A snapshot from before the lock wouldn't show what was written or held before it was had.
-        RAISE EXCEPTION 'an erasure is READ COMMITTED' USING ERRCODE = '25000';
     END IF;
     SELECT string_agg(coalesce(c.name, 'null'), ', ') INTO v_unknown FROM unnest(p_categories) AS c (name)
     WHERE NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = c.name);

@@ -184,7 +184,7 @@ DECLARE
 BEGIN
     DELETE FROM gdpr.inactivity_warnings AS w WHERE gdpr.last_active_at(w.user_id) > w.last_active_at;
     FOR v_person IN
-        SELECT i.user_id, i.last_active_at, p_at + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
+        SELECT i.user_id, i.last_active_at, greatest(p_at, now()) + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
         WHERE i.warned_at IS NULL AND v_grace IS NOT NULL
         LIMIT p_limit
     LOOP
@@ -232,6 +232,12 @@ BEGIN
             )
         ORDER BY w.erase_after LIMIT p_limit
     LOOP
+        -- They may have come back, been restricted or held since they were listed; from here on they can't be.
+        PERFORM FROM pulsex.users AS u WHERE u.user_id = v_person.user_id AND u.status = 'active' FOR UPDATE;
+        CONTINUE WHEN NOT FOUND OR EXISTS (SELECT FROM gdpr.active_holds(v_person.user_id)) OR NOT EXISTS (
+            SELECT FROM gdpr.inactivity_warnings AS w
+            WHERE w.user_id = v_person.user_id AND w.last_active_at = gdpr.last_active_at(v_person.user_id)
+        );
         PERFORM gdpr.erase(v_person.user_id, 'inactive');
         v_erased := v_erased + 1;
     END LOOP;

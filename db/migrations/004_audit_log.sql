@@ -200,7 +200,9 @@ record, out of reach of their erasure. Nothing is written about a person who is 
 is for the present month, or an action that is none.';
 
 CREATE FUNCTION audit.record_change() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+LANGUAGE plpgsql SECURITY DEFINER
+-- A session that rounds numbers must not make two of them look alike.
+SET search_path = '' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS $$
 DECLARE
     v_old jsonb;

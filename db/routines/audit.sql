@@ -98,7 +98,7 @@ BEGIN
     WHERE e.user_id = p_user_id AND e.occurred_at >= p_from AND e.occurred_at < p_to
     ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT p_limit;
     GET DIAGNOSTICS v_read = ROW_COUNT;
-    PERFORM audit.record('read', p_user_id, jsonb_build_object(
+    PERFORM gdpr.record_access('read', p_user_id, jsonb_build_object(
         'what', 'audit.trail', 'from', p_from, 'to', p_to, 'events', v_read
     ));
 END

@@ -107,10 +107,18 @@ BEGIN
         WHERE t.tgrelid = g.relation AND t.tgfoid = 'audit.refuse_change'::regproc
             AND t.tgenabled = 'A' AND t.tgtype & g.bits = g.bits
     )
-    UNION ALL
+    UNION
     SELECT 'unguarded', NULL, NULL, format('%s doesn''t record its changes', t.tgrelid::regclass)
     FROM pg_catalog.pg_trigger AS t
     WHERE t.tgfoid = 'audit.record_change'::regproc AND t.tgenabled IN ('D', 'R')
+    UNION
+    SELECT 'unguarded', NULL, NULL, format('%I.%I doesn''t record its changes', m.schema_name, m.table_name)
+    FROM gdpr.data_map_tables AS m
+    WHERE m.is_audited AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = to_regclass(format('%I.%I', m.schema_name, m.table_name))
+            AND t.tgfoid = 'audit.record_change'::regproc
+    )
     ORDER BY 4;
 END
 $$;

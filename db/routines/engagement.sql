@@ -112,16 +112,17 @@ DECLARE
     v_distinct jsonb;
 BEGIN
     PERFORM pulsex.require_self(p_user_id);
-    IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
-        RAISE EXCEPTION 'no consent to record what one reads' USING ERRCODE = 'PT403';
-    END IF;
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'events come in a JSON array' USING ERRCODE = 'PT422';
     ELSIF jsonb_array_length(p_events) > 1000 THEN
         RAISE EXCEPTION 'a batch has at most 1000 events' USING ERRCODE = 'PT422';
     END IF;
-    -- A person's batches one after the other: each sees what the one before recorded. And none while they are erased.
+    -- A person's batches one after the other: each sees what the one before recorded. And none while they are erased or
+    -- withdraw their consent.
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT gdpr.has_consent(p_user_id, 'analytics') THEN
+        RAISE EXCEPTION 'no consent to record what one reads' USING ERRCODE = 'PT403';
+    END IF;
     -- Stored first, looked at closely only if not all of it could be: a flaw takes everything back.
     BEGIN
         WITH recorded AS (

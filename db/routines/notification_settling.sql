@@ -188,7 +188,8 @@ COMMENT ON FUNCTION pulsex.complete_notifications IS
 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
 which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
 processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
-same, and settling again changes nothing.';
+same, and settling again changes nothing. Errors: PT403 somebody was restricted at that very moment: nothing has changed,
+call it again.';
 
 CREATE OR REPLACE FUNCTION pulsex.fail_notification(
     p_user_id uuid,

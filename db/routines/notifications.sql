@@ -221,7 +221,8 @@ $$;
 COMMENT ON FUNCTION pulsex.enqueue_notifications IS
 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
-same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null.';
+same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null; PT403 somebody was
+restricted at that very moment: nothing has changed, call it again.';
 
 CREATE OR REPLACE FUNCTION pulsex.cancel_notification(
     p_user_id uuid,
@@ -240,7 +241,7 @@ BEGIN
         SELECT FROM pulsex.notifications AS n WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id
     ) THEN
         RAISE EXCEPTION 'no such notification' USING ERRCODE = 'PT404';
-    ELSIF NOT FOUND OR v_row.lease_until > p_at THEN
+    ELSIF v_row.user_id IS NULL OR (v_row.lease_token IS NOT NULL AND (v_row.lease_until <= p_at) IS NOT TRUE) THEN
         RETURN FALSE;
     END IF;
     PERFORM pulsex.record_lost_lease(v_row, p_at);

@@ -230,3 +230,13 @@ def test_what_is_rolled_back_leaves_no_event(dba, published):
         dba.rows("UPDATE pulsex.users SET display_name = 'Alicia' WHERE user_id = %s", published.user_id)
         dba.results_eq("SELECT count(*) FROM audit.unsealed_events", [(1,)])
     dba.is_empty("SELECT FROM audit.unsealed_events")
+
+
+def test_a_session_that_rounds_hides_no_change(alice, dba):
+    """With extra_float_digits as low as it goes 1 and 1.4 look alike to the session, and not to the log."""
+    with dba.connection.transaction(force_rollback=True):
+        dba.connection.execute("SET LOCAL extra_float_digits = -15")
+        count = "SELECT count(*) FROM audit.events WHERE table_name = 'pulsex.user_topics' AND action = 'update'"
+        [before] = dba.connection.execute(count).fetchone()
+        dba.connection.execute("UPDATE pulsex.user_topics SET weight = 1.4 WHERE user_id = %s", [alice.user_id])
+        assert dba.connection.execute(count).fetchone() == (before + 1,)

@@ -138,6 +138,7 @@ def test_what_waits_for_a_seal_is_guarded_by_its_commitment(dba, findings, forge
         "DROP TRIGGER events_refuse_truncate ON audit.events",
         "ALTER TABLE pulsex.users DISABLE TRIGGER users_record_change",
         "ALTER TABLE pulsex.briefings DISABLE TRIGGER briefings_record_change",
+        "DROP TRIGGER users_record_change ON pulsex.users",
     ],
 )
 def test_a_guard_that_is_gone_or_off_is_found(sql, dba, findings):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 
 ANSWER = "SELECT gdpr.record_consent(%s, %s, %s, '2026-11')"
@@ -169,3 +172,21 @@ def test_two_answers_at_once_are_both_kept_in_order(alice, database):
 def test_what_is_asked_is_said_in_words(alice):
     """Each purpose has a label and a question that the application can show."""
     alice.results_eq("SELECT purpose FROM gdpr.consent_purposes ORDER BY purpose", [("analytics",), ("marketing",)])
+
+
+@pytest.mark.commits
+def test_what_waits_for_a_withdrawal_is_not_recorded(dba, alice, published):
+    """The batch comes while Alice withdraws: it waits for her answer, and is refused."""
+    batch = """SELECT pulsex.record_events(%s, jsonb_build_array(jsonb_build_object(
+        'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))"""
+    with ThreadPoolExecutor(1) as pool:
+        with dba.connection.transaction():
+            dba.connection.execute("SET LOCAL ROLE pulsex_privacy")
+            withdraw = "SELECT gdpr.record_consent(%s, 'analytics', false, '2026-01')"
+            dba.connection.execute(withdraw, [published.user_id])
+            sending = pool.submit(alice.rows, batch, published.user_id)
+            while not dba.connection.execute("SELECT pid FROM pg_locks WHERE NOT granted").fetchall():
+                assert not sending.done()
+        with pytest.raises(psycopg.Error) as refused:
+            sending.result()
+    assert refused.value.sqlstate == "PT403"

@@ -149,3 +149,40 @@ def test_an_export_under_way_is_waited_for(dba, privacy, published, waiting, dat
             waiting(erasing)
             assert not erasing.done()
         assert erasing.result()["is_complete"]
+
+
+@pytest.mark.parametrize(
+    "look", ["SELECT gdpr.consent_history(%s)", "SELECT audit.trail(%s)", "SELECT gdpr.find_personal_data(%s)"]
+)
+def test_a_look_under_way_is_waited_for(look, dba, privacy, published, waiting, database):
+    """What says that the officer looked is there before the log is scrubbed; a look afterwards writes no id down."""
+    other = database.actor("another officer", "pulsex_privacy")
+    with ThreadPoolExecutor(1) as pool:
+        with other.connection.transaction():
+            other.connection.execute(look, [published.user_id])
+            erasing = pool.submit(privacy.value, ERASE, published.user_id)
+            waiting(erasing)
+            assert not erasing.done()
+        erasing.result()
+    other.rows(look, published.user_id)
+    dba.is_empty("SELECT FROM audit.events WHERE user_id = %s OR payload::text ~ %s", *[str(published.user_id)] * 2)
+
+
+def test_an_erasure_of_what_is_held_leaves_the_log_awake(privacy, dba, published):
+    """Nothing of the history may be erased; what the same transaction does then is recorded."""
+    privacy.rows("SELECT gdpr.place_hold(%s, 'history', 'a claim')", published.user_id)
+    with privacy.connection.transaction():
+        privacy.connection.execute("SELECT gdpr.erase_user(%s, 'x', '{history}')", [published.user_id])
+        privacy.connection.execute("SELECT gdpr.restrict_user(%s, 'opposes')", [published.user_id])
+    sql = "SELECT count(*) FROM audit.events WHERE user_id = %s AND action = 'restrict'"
+    dba.results_eq(sql, [(1,)], published.user_id)
+
+
+def test_an_erasure_that_goes_on_is_read_committed_too(privacy, published):
+    """As gdpr.erase_user(): 25000."""
+    hold = privacy.value("SELECT gdpr.place_hold(%s, 'ratings', 'a claim')", published.user_id)
+    privacy.rows(ERASE, published.user_id)
+    privacy.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    with pytest.raises(psycopg.errors.InvalidTransactionState):
+        privacy.connection.execute("SELECT gdpr.release_hold(%s, %s)", [published.user_id, hold])
+    privacy.connection.rollback()

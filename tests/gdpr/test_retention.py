@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 APPLY = "SELECT gdpr.apply_retention()"
@@ -18,7 +20,7 @@ def away(dba, published):
     dba.rows("DELETE FROM gdpr.inactivity_warnings")
     dba.rows("DELETE FROM gdpr.requests WHERE user_id = %s", published.user_id)
     dba.rows("RESET ROLE")
-    dba.rows("SET LOCAL session_replication_role = replica")
+    dba.rows("SET session_replication_role = replica")
     for table, column in {
         "pulsex.users": "created_at",
         "pulsex.user_preferences": "updated_at",
@@ -31,7 +33,7 @@ def away(dba, published):
         WHERE user_id = %s""",
         published.user_id,
     )
-    dba.rows("SET LOCAL session_replication_role = origin")
+    dba.rows("SET session_replication_role = origin")
     return published
 
 
@@ -237,3 +239,35 @@ def test_maintenance_does_all_of_it(worker, dba, published):
         "SELECT task FROM ops.maintenance_tasks WHERE task ~ 'expired rows|inactive' AND failed_at IS NULL ORDER BY 1"
     )
     dba.results_eq(tasks, [("expired rows",), ("inactive accounts erased",), ("inactive accounts warned",)])
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s",
+        "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'ratings', 'a claim')",
+        """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+        VALUES (%s, 'marketing', 100, TRUE, '2026-01', 'person')""",
+    ],
+    ids=["restricted", "held", "back"],
+)
+def test_who_must_stay_after_all_is_not_erased(dba, away, worker, meanwhile):
+    """It is decided while the erasure waits for her row: she is looked at again."""
+    dba.rows("SELECT gdpr.warn_inactive()")
+    dba.rows("UPDATE gdpr.inactivity_warnings SET warned_at = warned_at - interval '1 year', erase_after = now()")
+    with ThreadPoolExecutor(1) as pool:
+        with dba.connection.transaction():
+            dba.connection.execute("SELECT FROM pulsex.users WHERE user_id = %s FOR UPDATE", [away.user_id])
+            erasing = pool.submit(worker.value, "SELECT gdpr.erase_inactive(10, now())")
+            while not dba.connection.execute("SELECT pid FROM pg_locks WHERE NOT granted").fetchall():
+                assert not erasing.done()
+            dba.connection.execute(meanwhile, [away.user_id])
+        assert erasing.result() == 0
+    dba.results_eq("SELECT display_name FROM pulsex.users WHERE user_id = %s", [("Alice",)], away.user_id)
+
+
+def test_a_warning_as_of_the_past_takes_no_grace_away(dba, away):
+    """The time of grace begins now at the earliest."""
+    dba.rows("SELECT gdpr.warn_inactive(100, now() - interval '40 days')")
+    dba.results_eq("SELECT erase_after = now() + interval '30 days' FROM gdpr.inactivity_warnings", [(True,)])

@@ -208,3 +208,9 @@ def test_a_clock_that_is_behind_ends_no_attempt_before_it_began(desk, service, l
         "SELECT finished_at - started_at FROM pulsex.notification_attempts WHERE notification_id = %s",
         [(timedelta(0),)], leased.notification_id,
     )  # fmt: skip
+
+
+def test_what_is_being_sent_is_not_called_off_at_no_time(desk, leased):
+    """Without an instant nobody can tell that the lease is over."""
+    sql = "SELECT pulsex.cancel_notification(%s, %s, NULL)"
+    desk.worker.results_eq(sql, [(False,)], leased.user_id, leased.notification_id)
