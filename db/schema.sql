@@ -2211,6 +2211,21 @@ ALTER FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) OWNER TO pulsex_
 COMMENT ON FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) IS 'Whether a person''s consent to a purpose holds now. False when they were never asked: silence is not consent (Recital
 32). For the routines that rest on it.';
 
+CREATE FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM gdpr.consents AS c WHERE c.user_id = p_user_id AND c.purpose = p_purpose AND NOT c.is_granted
+    ) AND NOT gdpr.has_consent(p_user_id, p_purpose);
+END
+$$;
+
+ALTER FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) IS 'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.';
+
 CREATE FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN sha256((p_outer_pad || sha256((p_inner_pad || uuid_send(p_user_id)))));
@@ -3618,9 +3633,9 @@ BEGIN
     END IF;
     -- One at a time, or an older count could be written over a newer one. Whoever records isn't kept waiting.
     LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
-    -- A restricted person's days stay marked until the restriction is lifted (GDPR Art. 18).
+    -- The days of who is restricted or withdrew stay marked until they are counted again (GDPR Art. 18, 7(3)).
     DELETE FROM pulsex.engagement_marks AS m
-    WHERE m.day = p_day AND NOT EXISTS (
+    WHERE m.day = p_day AND NOT gdpr.has_withdrawn(m.user_id, 'analytics') AND NOT EXISTS (
         SELECT FROM pulsex.users AS u WHERE u.user_id = m.user_id AND u.status = 'restricted'
     );
     SELECT array_agg(p.user_id) INTO v_user_ids
@@ -3630,7 +3645,8 @@ BEGIN
         UNION
         SELECT t.user_id FROM pulsex.engagement_daily AS t WHERE t.day = p_day
     ) AS p
-    WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p.user_id AND u.status = 'restricted');
+    WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p.user_id AND u.status = 'restricted')
+        AND NOT gdpr.has_withdrawn(p.user_id, 'analytics');
     RETURN ops.recount_engagement(v_user_ids, array_fill(p_day, ARRAY[coalesce(cardinality(v_user_ids), 0)]));
 END
 $$;
@@ -3638,8 +3654,8 @@ $$;
 ALTER FUNCTION ops.roll_up_engagement(p_day date) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.roll_up_engagement(p_day date) IS 'Counts a whole day (UTC) of everybody''s events anew, writes the totals that differ, and returns how many did: after it
-engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no
-partition has that day''s events (any more): their totals stay what they are.';
+engagement_daily is exact, but for people who are restricted or withdrew their consent, and doing it again changes
+nothing. Errors: PT422 no partition has that day''s events (any more): their totals stay what they are.';
 
 CREATE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3658,6 +3674,7 @@ BEGIN
         USING (
             SELECT o.* FROM pulsex.engagement_marks AS o
             WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = o.user_id AND u.status = 'restricted')
+                AND NOT gdpr.has_withdrawn(o.user_id, 'analytics')
             ORDER BY o.day, o.user_id LIMIT p_limit
         ) AS oldest
         WHERE m.user_id = oldest.user_id AND m.day = oldest.day AND m.mark_id = oldest.mark_id
@@ -3673,9 +3690,9 @@ $$;
 ALTER FUNCTION ops.roll_up_marked_engagement(p_limit integer) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) IS 'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
-most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted. Totals of
-a day whose partition is gone stay what they are. What comes in meanwhile is left to the next call. Errors: PT422
-p_limit out of bounds.';
+most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted or
+withdrew their consent. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to
+the next call. Errors: PT422 p_limit out of bounds.';
 
 CREATE PROCEDURE ops.run_maintenance(IN p_attempts integer DEFAULT 12)
     LANGUAGE plpgsql
@@ -4173,7 +4190,7 @@ BEGIN
         SELECT u.user_id FROM pulsex.users AS u WHERE u.status = 'restricted'
         UNION
         SELECT c.user_id FROM gdpr.consents AS c
-        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND NOT gdpr.has_consent(c.user_id, 'analytics')
+        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND gdpr.has_withdrawn(c.user_id, 'analytics')
     )
     SELECT
         e.briefing_date, e.edition, e.event_type, count(DISTINCT e.user_id), count(*),
@@ -7961,6 +7978,8 @@ REVOKE ALL ON FUNCTION gdpr.find_user(p_email text) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.find_user(p_email text) TO pulsex_privacy;
 
 REVOKE ALL ON FUNCTION gdpr.has_consent(p_user_id uuid, p_purpose text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) FROM PUBLIC;
 

@@ -68,6 +68,18 @@ COMMENT ON FUNCTION gdpr.has_consent IS
 'Whether a person''s consent to a purpose holds now. False when they were never asked: silence is not consent (Recital
 32). For the routines that rest on it.';
 
+CREATE OR REPLACE FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM gdpr.consents AS c WHERE c.user_id = p_user_id AND c.purpose = p_purpose AND NOT c.is_granted
+    ) AND NOT gdpr.has_consent(p_user_id, p_purpose);
+END
+$$;
+COMMENT ON FUNCTION gdpr.has_withdrawn IS
+'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.';
+
 CREATE OR REPLACE FUNCTION gdpr.visible_people() RETURNS TABLE (user_id uuid)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10000 SET search_path = ''
 AS $$

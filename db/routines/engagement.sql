@@ -251,9 +251,9 @@ BEGIN
     END IF;
     -- One at a time, or an older count could be written over a newer one. Whoever records isn't kept waiting.
     LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
-    -- A restricted person's days stay marked until the restriction is lifted (GDPR Art. 18).
+    -- The days of who is restricted or withdrew stay marked until they are counted again (GDPR Art. 18, 7(3)).
     DELETE FROM pulsex.engagement_marks AS m
-    WHERE m.day = p_day AND NOT EXISTS (
+    WHERE m.day = p_day AND NOT gdpr.has_withdrawn(m.user_id, 'analytics') AND NOT EXISTS (
         SELECT FROM pulsex.users AS u WHERE u.user_id = m.user_id AND u.status = 'restricted'
     );
     SELECT array_agg(p.user_id) INTO v_user_ids
@@ -263,14 +263,15 @@ BEGIN
         UNION
         SELECT t.user_id FROM pulsex.engagement_daily AS t WHERE t.day = p_day
     ) AS p
-    WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p.user_id AND u.status = 'restricted');
+    WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = p.user_id AND u.status = 'restricted')
+        AND NOT gdpr.has_withdrawn(p.user_id, 'analytics');
     RETURN ops.recount_engagement(v_user_ids, array_fill(p_day, ARRAY[coalesce(cardinality(v_user_ids), 0)]));
 END
 $$;
 COMMENT ON FUNCTION ops.roll_up_engagement IS
 'Counts a whole day (UTC) of everybody''s events anew, writes the totals that differ, and returns how many did: after it
-engagement_daily is exact but for people who are restricted, and doing it again changes nothing. Errors: PT422 no
-partition has that day''s events (any more): their totals stay what they are.';
+engagement_daily is exact, but for people who are restricted or withdrew their consent, and doing it again changes
+nothing. Errors: PT422 no partition has that day''s events (any more): their totals stay what they are.';
 
 CREATE OR REPLACE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -288,6 +289,7 @@ BEGIN
         USING (
             SELECT o.* FROM pulsex.engagement_marks AS o
             WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = o.user_id AND u.status = 'restricted')
+                AND NOT gdpr.has_withdrawn(o.user_id, 'analytics')
             ORDER BY o.day, o.user_id LIMIT p_limit
         ) AS oldest
         WHERE m.user_id = oldest.user_id AND m.day = oldest.day AND m.mark_id = oldest.mark_id
@@ -301,9 +303,9 @@ END
 $$;
 COMMENT ON FUNCTION ops.roll_up_marked_engagement IS
 'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
-most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted. Totals of
-a day whose partition is gone stay what they are. What comes in meanwhile is left to the next call. Errors: PT422
-p_limit out of bounds.';
+most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted or
+withdrew their consent. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to
+the next call. Errors: PT422 p_limit out of bounds.';
 
 CREATE OR REPLACE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date)
 RETURNS TABLE (briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
@@ -318,7 +320,7 @@ BEGIN
         SELECT u.user_id FROM pulsex.users AS u WHERE u.status = 'restricted'
         UNION
         SELECT c.user_id FROM gdpr.consents AS c
-        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND NOT gdpr.has_consent(c.user_id, 'analytics')
+        WHERE c.purpose = 'analytics' AND NOT c.is_granted AND gdpr.has_withdrawn(c.user_id, 'analytics')
     )
     SELECT
         e.briefing_date, e.edition, e.event_type, count(DISTINCT e.user_id), count(*),

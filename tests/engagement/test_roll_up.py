@@ -169,3 +169,18 @@ def test_maintenance_counts_what_is_marked(worker, dba, alice, published):
     worker.connection.execute("CALL ops.run_maintenance()")
     dba.results_eq(MARKS, [(0,)])
     dba.results_eq("SELECT sum(events) FROM pulsex.engagement_daily WHERE event_type = 'shared'", [(1,)])
+
+
+@pytest.mark.parametrize("roll_up", [ROLL_UP, ROLL_UP_MARKED], ids=["the day", "what is marked"])
+def test_who_withdrew_is_not_counted_until_they_consent_again(stage, roll_up):
+    """What Alice did before stays marked, and nobody works on it meanwhile (GDPR Art. 7(3))."""
+    counted = "SELECT events FROM pulsex.engagement_daily WHERE user_id = %s"
+    answer = "SELECT gdpr.record_consent(%s, 'analytics', %s, '2026-01')"
+    given = stage.day if roll_up == ROLL_UP else 100
+    stage.record(event(stage.midnight, "opened"))
+    stage.alice().rows(answer, stage.person.user_id, False)
+    stage.worker().rows(roll_up, given)
+    stage.service().is_empty(counted, stage.person.user_id)
+    stage.alice().rows(answer, stage.person.user_id, True)
+    stage.worker().rows(roll_up, given)
+    stage.service().results_eq(counted, [(1,)], stage.person.user_id)
