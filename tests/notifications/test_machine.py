@@ -33,7 +33,9 @@ def test_the_queue_equals_the_model(desk, alice, bob):
 FLAWS = {
     "any token settles": edited("pulsex.leased_notification", "AND q.lease_token = p_lease_token", ""),
     "a verdict is forgotten": edited("pulsex.claim_notifications", "ELSIF v_verdict.reason IS NOT NULL", "ELSIF FALSE"),
-    "what is being sent is called off": edited("pulsex.cancel_notification", "OR v_row.lease_until > p_at", ""),
+    "what is being sent is called off": edited(
+        "pulsex.cancel_notification", "AND (v_row.lease_until <= p_at) IS NOT TRUE", "AND FALSE"
+    ),
     "a lost lease is forgotten": edited(
         "pulsex.claim_notifications", "PERFORM pulsex.record_lost_lease(v_row, p_at);", ""
     ),
