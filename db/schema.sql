@@ -2176,10 +2176,7 @@ CREATE FUNCTION gdpr.find_user(p_email text) RETURNS uuid
     SET search_path TO ''
     AS $$
 DECLARE
-    v_user_id uuid := (
-        SELECT i.user_id FROM auth.identities AS i
-        WHERE i.provider = 'email' AND i.subject = auth.normalize_email(p_email)
-    );
+    v_user_id uuid := auth.find_user(p_email);
 BEGIN
     IF v_user_id IS NULL THEN
         RAISE EXCEPTION 'nobody has this e-mail address' USING ERRCODE = 'PT404';
@@ -2796,10 +2793,8 @@ CREATE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS void
     SET search_path TO ''
     AS $$
 BEGIN
-    IF gdpr.is_privacy_officer() THEN
-        RETURN;
-    ELSIF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
-        RAISE EXCEPTION 'only one''s own data' USING ERRCODE = 'PT403';
+    IF NOT gdpr.is_privacy_officer() THEN
+        PERFORM pulsex.require_self(p_user_id);
     END IF;
 END
 $$;

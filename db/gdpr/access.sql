@@ -31,10 +31,8 @@ CREATE OR REPLACE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS 
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    IF gdpr.is_privacy_officer() THEN
-        RETURN;
-    ELSIF p_user_id IS NULL OR p_user_id IS DISTINCT FROM auth.current_user_id() THEN
-        RAISE EXCEPTION 'only one''s own data' USING ERRCODE = 'PT403';
+    IF NOT gdpr.is_privacy_officer() THEN
+        PERFORM pulsex.require_self(p_user_id);
     END IF;
 END
 $$;

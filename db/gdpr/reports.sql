@@ -28,10 +28,7 @@ CREATE OR REPLACE FUNCTION gdpr.find_user(p_email text) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
-    v_user_id uuid := (
-        SELECT i.user_id FROM auth.identities AS i
-        WHERE i.provider = 'email' AND i.subject = auth.normalize_email(p_email)
-    );
+    v_user_id uuid := auth.find_user(p_email);
 BEGIN
     IF v_user_id IS NULL THEN
         RAISE EXCEPTION 'nobody has this e-mail address' USING ERRCODE = 'PT404';
