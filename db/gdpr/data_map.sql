@@ -37,7 +37,7 @@ INSERT INTO gdpr.data_map_tables (
 (61, 'pulsex', 'engagement_daily', 'activity', 'total of a day', FALSE, 'computed from a log', NULL, NULL),
 (62, 'pulsex', 'engagement_marks', 'activity', 'day to be counted', FALSE, 'internals of a count', NULL, NULL),
 (70, 'pulsex', 'devices', 'devices', 'device', TRUE, 'personal data', NULL, NULL),
-(71, 'pulsex', 'push_token_owners', 'devices', 'push address', TRUE, 'personal data; the hash never', NULL, NULL),
+(71, 'pulsex', 'push_token_owners', 'devices', 'push address', TRUE, 'personal data; token by digest', NULL, NULL),
 (80, 'pulsex', 'notifications', 'notifications', 'notification', TRUE, 'personal data', NULL, NULL),
 (81, 'pulsex', 'notification_queue', 'notifications', 'delivery under way', FALSE, 'internals of a queue', NULL, NULL),
 (82, 'pulsex', 'notification_attempts', 'notifications', 'delivery attempt', FALSE, 'a log itself', NULL, NULL),
