@@ -4603,9 +4603,7 @@ BEGIN
         RETURN NULL;
     END IF;
     v_next_at := p_at + greatest(pulsex.retry_delay(v_row.attempts), p_retry_after);
-    UPDATE pulsex.notification_queue AS q SET last_error = left(p_error, 2000)
-    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
-    PERFORM pulsex.put_off(v_row, v_next_at, NULL);
+    PERFORM pulsex.put_off(v_row, v_next_at, NULL, p_error);
     RETURN v_next_at;
 END
 $$;
@@ -5031,13 +5029,14 @@ Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
 partition is for.';
 
-CREATE FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) RETURNS void
+CREATE FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 BEGIN
     UPDATE pulsex.notification_queue AS q
-    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL
+    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL,
+        last_error = coalesce(left(p_error, 2000), q.last_error)
     WHERE q.user_id = p_row.user_id AND q.notification_id = p_row.notification_id;
     IF p_reason IS NOT NULL THEN
         UPDATE pulsex.notifications AS n SET reason = p_reason
@@ -5047,9 +5046,9 @@ BEGIN
 END
 $$;
 
-ALTER FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) OWNER TO pulsex_service;
+ALTER FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) IS 'Frees a row of the queue, not to be claimed before p_until; p_reason, where there is one, says why.';
+COMMENT ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) IS 'Frees a row of the queue, not to be claimed before p_until; p_reason and p_error, where there is one, say why.';
 
 CREATE FUNCTION pulsex.queue_levels(p_channel text) RETURNS TABLE(channel text, priority smallint, due_at timestamp with time zone)
     LANGUAGE plpgsql STABLE ROWS 5
@@ -8229,7 +8228,7 @@ REVOKE ALL ON FUNCTION pulsex.owed_until(p_date date, p_due_at timestamp with ti
 REVOKE ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) TO pulsex_worker;
 
-REVOKE ALL ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.queue_levels(p_channel text) FROM PUBLIC;
 

@@ -71,13 +71,14 @@ half and the rest by p_jitter (0 to 1), so that what failed together isn''t trie
 https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.';
 
 CREATE OR REPLACE FUNCTION pulsex.put_off(
-    p_row pulsex.notification_queue, p_until timestamptz, p_reason text
+    p_row pulsex.notification_queue, p_until timestamptz, p_reason text, p_error text DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
     UPDATE pulsex.notification_queue AS q
-    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL
+    SET available_at = p_until, leased_by = NULL, leased_at = NULL, lease_until = NULL, lease_token = NULL,
+        last_error = coalesce(left(p_error, 2000), q.last_error)
     WHERE q.user_id = p_row.user_id AND q.notification_id = p_row.notification_id;
     IF p_reason IS NOT NULL THEN
         UPDATE pulsex.notifications AS n SET reason = p_reason
@@ -87,7 +88,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.put_off IS
-'Frees a row of the queue, not to be claimed before p_until; p_reason, where there is one, says why.';
+'Frees a row of the queue, not to be claimed before p_until; p_reason and p_error, where there is one, say why.';
 
 -- For the worker ------------------------------------------------------------------------------------------------------
 
@@ -223,9 +224,7 @@ BEGIN
         RETURN NULL;
     END IF;
     v_next_at := p_at + greatest(pulsex.retry_delay(v_row.attempts), p_retry_after);
-    UPDATE pulsex.notification_queue AS q SET last_error = left(p_error, 2000)
-    WHERE q.user_id = p_user_id AND q.notification_id = p_notification_id;
-    PERFORM pulsex.put_off(v_row, v_next_at, NULL);
+    PERFORM pulsex.put_off(v_row, v_next_at, NULL, p_error);
     RETURN v_next_at;
 END
 $$;
