@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from pulsex import deploy, fingerprint, throwaway
 from pulsex.fingerprint import difference
-from tests.migrations.walk import MIGRATIONS, NAMES, Walk, climb, declared_loss, descend, take
+from tests.migrations.walk import MIGRATIONS, NAMES, Step, Walk, climb, declared_loss, descend, take
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("fidelity")]
 
@@ -127,35 +128,41 @@ FORGOTTEN = {
 }
 
 
-@pytest.fixture
-def two_migrations(server, tmp_path):
-    """Writes two migrations, the first of which makes a table with a row, and returns them with a new database."""
-    urls = []
+def write(server, folder: Path, up: str, down: str) -> tuple[str, Path, list[Path]]:
+    """Write two migrations, the first of which makes a table with a row, and return them with a new database."""
+    url = throwaway.create_database(server.url, f"sketched_{uuid.uuid4().hex}")
+    deploy.psql(url, deploy.DB / "roles.sql")
+    (folder / "db").mkdir()
+    migrations = [folder / "001_ground.sql", folder / "002_sketch.sql"]
+    for migration, ways in zip(migrations, (GROUND, (up, down)), strict=True):
+        migration.write_text("-- migrate:up\n{}\n-- migrate:down\n{}\n".format(*ways))
+    return url, folder / "db", migrations
 
-    def write(up: str, down: str) -> tuple[str, Path, list[Path]]:
-        urls.append(throwaway.create_database(server.url, "sketched"))
-        deploy.psql(urls[0], deploy.DB / "roles.sql")
-        (tmp_path / "db").mkdir()
-        migrations = [tmp_path / "001_ground.sql", tmp_path / "002_sketch.sql"]
-        for migration, ways in zip(migrations, (GROUND, (up, down)), strict=True):
-            migration.write_text("-- migrate:up\n{}\n-- migrate:down\n{}\n".format(*ways))
-        return urls[0], tmp_path / "db", migrations
 
-    yield write
-    server.drop(urls[0])
+@pytest.fixture(scope="module")
+def forgetful(server, tmp_path_factory) -> Step:
+    """The step of a migration that forgets everything on its way down."""
+    url, place, migrations = write(server, tmp_path_factory.mktemp("forget"), " ".join(FORGOTTEN.values()), "SELECT 1;")
+    yield climb(url, place, migrations).steps["002_sketch"]
+    server.drop(url)
 
 
 @pytest.mark.parametrize("name", FORGOTTEN)
-def test_a_way_down_that_forgets_something_is_found(two_migrations, name):
-    """The step shows the one thing that up and down leave different."""
-    step = climb(*two_migrations(FORGOTTEN[name], "SELECT 1;")).steps["002_sketch"]
-    [line] = difference(step.below, step.below_again)
-    assert line[2:].startswith(f"{name}:")
+def test_a_way_down_that_forgets_something_is_found(forgetful, name):
+    """The step shows each thing that up and down leave different."""
+    assert [line for line in difference(forgetful.below, forgetful.below_again) if line[2:].startswith(f"{name}:")]
 
 
-def test_a_way_down_that_loses_a_value_is_found(two_migrations):
+def test_nothing_else_is_found_forgotten(forgetful):
+    """The step shows no thing that was not forgotten."""
+    found = {line[2:].partition(":")[0] for line in difference(forgetful.below, forgetful.below_again)}
+    assert found == set(FORGOTTEN)
+
+
+def test_a_way_down_that_loses_a_value_is_found(server, tmp_path):
     """A column that comes back with its default has lost what was in it."""
-    url, place, migrations = two_migrations("ALTER TABLE s.t ADD m integer DEFAULT 1;", "ALTER TABLE s.t DROP m;")
+    ways = "ALTER TABLE s.t ADD m integer DEFAULT 1;", "ALTER TABLE s.t DROP m;"
+    url, place, migrations = write(server, tmp_path, *ways)
     (place / "migrations").mkdir()
     for migration in migrations:
         shutil.copy(migration, place / "migrations")
@@ -163,3 +170,4 @@ def test_a_way_down_that_loses_a_value_is_found(two_migrations):
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE s.t SET m = 2")
     assert descend(url, place, migrations).steps["002_sketch"].lost == {"s.t"}
+    server.drop(url)

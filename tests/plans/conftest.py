@@ -14,8 +14,10 @@ from tests import harness
 from tests.actors import Actor
 
 PEOPLE, READERS, DAYS = 5000, 400, 80
-# People like Alice; some of them with her briefing of every day, some of those rated, and an inbox.
+# People like Alice; some of them with her briefing of every day, some of those rated, and an inbox. Without triggers:
+# what they would write, the log above all, is nothing that these queries read.
 LOAD = """
+SET session_replication_role = replica;
 SELECT ops.ensure_partitions(p_since => current_date - %(days)s);
 INSERT INTO pulsex.users (display_name) SELECT 'Somebody' FROM generate_series(1, %(people)s);
 INSERT INTO pulsex.user_preferences (user_id) SELECT user_id FROM pulsex.users ON CONFLICT DO NOTHING;

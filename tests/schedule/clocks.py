@@ -60,6 +60,11 @@ FROM (
 ) AS beginning
 """
 
+# A zone for each way that clocks go in these years: 66 of some 600 names. What a name means is PostgreSQL's affair.
+DIFFERENT = """SELECT min(zone) AS name FROM (
+    SELECT zone, array_agg(row(starts_at, ends_at, shown)::text ORDER BY starts_at) AS clock FROM stretch GROUP BY zone
+) AS known GROUP BY clock"""
+
 
 def first_shown(zone: str, wall: str) -> str:
     """Return the SQL of the earliest instant at which a zone's clocks show a wall time or a later one."""

@@ -1,4 +1,4 @@
-"""Wall clocks: pulsex.delivery_instant(), against known days and against every zone's own clocks for three years."""
+"""Wall clocks: pulsex.delivery_instant(), against known days and against each zone's own clocks for three years."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ DAYS = {
     "a new year": ("2027-01-01", "00:00", "Pacific/Kiritimati", "2026-12-31 10:00"),
 }
 
-# Of every zone and date: how many there are, how many are wrong, and how many don't come after the day before's.
+# Of every date in every zone whose clocks differ: how many there are, how many are wrong, and how many don't come after the day before's.
 COMPARE = f"""
-WITH zone AS MATERIALIZED (SELECT name FROM pg_timezone_names),
+WITH zone AS MATERIALIZED ({clocks.DIFFERENT}),
 clock AS MATERIALIZED (
     SELECT name, day::date AS day, day + %s::time AS wall
     FROM zone CROSS JOIN generate_series(timestamp '{clocks.PERIOD[0]}', '{clocks.PERIOD[1]}', '1 day') AS day
@@ -73,17 +73,15 @@ def test_the_instant_does_not_depend_on_the_session(service, session_zone):
     service.results_eq(INSTANT, [(True,)], *DAYS["a date that was left out"])
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("time", clocks.TIMES)
 def test_every_date_of_every_zone_has_one_instant(clockwork, time):
-    """Through three years it is the first at which the clock gets there, and the next date's comes later."""
-    zones = clockwork.value("SELECT count(*) FROM pg_timezone_names")
+    """Through three years, in each zone whose clocks differ, it is the first at which the clock gets there, and the next date's comes later."""
+    zones = clockwork.value(f"SELECT count(*) FROM ({clocks.DIFFERENT}) AS zone")
     compare = COMPARE.format(instant="pulsex.delivery_instant(day, wall::time, name)")
-    assert zones > 400
+    assert zones > 50
     clockwork.results_eq(compare, [(zones * clocks.DAYS, 0, 0)], time)
 
 
-@pytest.mark.long
 def test_at_time_zone_alone_would_be_found_wrong(clockwork):
     """The comparison sees that AT TIME ZONE goes beyond gaps and takes a fold's second pass."""
     [(_, wrong, _)] = clockwork.rows(COMPARE.format(instant="wall AT TIME ZONE name"), "01:30")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -113,10 +114,20 @@ BAD = {
 
 
 @pytest.mark.parametrize("document", BAD.values(), ids=BAD.keys())
-def test_a_malformed_document_is_refused(told, tmp_path, document, capsys, monkeypatch):
-    """A document that isn't a briefing gets one sentence and exit code 2, and no row is written."""
+def test_a_malformed_document_is_refused(database, tmp_path, document):
+    """A document that isn't a briefing is refused in one sentence, by the reader or by the database."""
     file = tmp_path / "briefing.json"
     file.write_bytes(document)
+    with pytest.raises(dev.BadDocumentError) as refused:
+        dev.check(database.url, dev.read(file))
+    assert re.fullmatch(r"[^\n]+\.", str(refused.value))
+
+
+@pytest.mark.parametrize("name", ["not JSON", "an item without a summary"])
+def test_a_refused_document_changes_nothing(told, tmp_path, name, capsys, monkeypatch):
+    """Whoever refuses it, the command says so in one sentence, exits with 2, and no row is written."""
+    file = tmp_path / "briefing.json"
+    file.write_bytes(BAD[name])
     before = contents(told.url)
     monkeypatch.setattr(dev, "HOME", told.home)
     code = pulsex.main(["dev", "--once", "--briefing", str(file)])
