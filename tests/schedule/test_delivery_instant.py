@@ -42,7 +42,8 @@ DAYS = {
     "a new year": ("2027-01-01", "00:00", "Pacific/Kiritimati", "2026-12-31 10:00"),
 }
 
-# Of every date in every zone whose clocks differ: how many there are, how many are wrong, and how many don't come after the day before's.
+# Of every date in every zone whose clocks differ: how many there are, how many are wrong, and how many don't come
+# after the day before's.
 COMPARE = f"""
 WITH zone AS MATERIALIZED ({clocks.DIFFERENT}),
 clock AS MATERIALIZED (
@@ -75,7 +76,7 @@ def test_the_instant_does_not_depend_on_the_session(service, session_zone):
 
 @pytest.mark.parametrize("time", clocks.TIMES)
 def test_every_date_of_every_zone_has_one_instant(clockwork, time):
-    """Through three years, in each zone whose clocks differ, it is the first at which the clock gets there, and the next date's comes later."""
+    """In zones that differ, for three years: the first at which the clock gets there, and before the next date's."""
     zones = clockwork.value(f"SELECT count(*) FROM ({clocks.DIFFERENT}) AS zone")
     compare = COMPARE.format(instant="pulsex.delivery_instant(day, wall::time, name)")
     assert zones > 50
