@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import audit, bloat, erase, harness, ingest, machine, queue, report, results, rls
+from bench import audit, bloat, concurrency, erase, harness, ingest, machine, queue, report, results, rls
 from bench.options import Options
 
 PARTS: dict[str, Callable[[Options], bool]] = {
     "audit": audit.run,
     "bloat": bloat.run,
+    "concurrency": concurrency.run,
     "erase": erase.run,
     "harness": harness.run,
     "ingest": ingest.run,
