@@ -1,7 +1,7 @@
 """Ten thousand connected clients: mixed requests through PgBouncer, at rates and until it is too much, and disturbed.
 
-Each request is a transaction of its own that proves its session. Beside it, in turns, SELECT 1 by the same clients through
-the same pooler: the floor.
+Each request is a transaction of its own that proves its session. Beside it, in turns, SELECT 1 by the same clients
+through the same pooler: the floor.
 """
 
 from __future__ import annotations

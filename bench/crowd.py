@@ -1,8 +1,8 @@
 """Ten thousand connected clients in a process of their own, which act when they are due, whoever is still waiting.
 
-Why not pgbench: its loop asks the kernel about every client's socket whenever one of them has an answer, which with ten
-thousand takes a millisecond in which it sees and sends nothing; the part ``concurrency`` measures it beside this. Here the
-kernel says who has an answer (epoll), so a request costs the same however many others are connected.
+Why not pgbench: its loop asks the kernel about every client's socket whenever one of them has an answer, which takes
+the longer the more there are, and meanwhile it sees and sends nothing; the part ``concurrency`` measures it beside
+this. Here the kernel says who has an answer (epoll), so a request costs the same however many others are connected.
 
 Requests become due at random at a rate (a Poisson process), as they do of many people who know nothing of each other,
 and latency is counted from then to the end of the answer: waiting for a client's turn, in the pooler and for this
@@ -54,9 +54,10 @@ class Play:
 
 @dataclass
 class Outcome:
-    """What came of it: of each request, in the order in which they ended, its kind, when it was due, and how long it took.
+    """What came of it: of each request, in the order in which they ended, its kind, when it was due, how long it took.
 
-    Times are in seconds; ``due`` counts from ``started``, a time.monotonic(). ``lag`` is how late this process was to send.
+    Times are in seconds; ``due`` counts from ``started``, a time.monotonic(). ``lag`` is how late this process was to
+    send.
     """
 
     kinds: list[str]

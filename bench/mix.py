@@ -31,7 +31,7 @@ ONE = Statement("SELECT 1")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of request: how often, as whom, and the messages of the next one, sent each after the last was answered."""
+    """A kind of request: how often, as whom, and the messages of the next one, each sent when the last was answered."""
 
     name: str
     weight: int

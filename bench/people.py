@@ -57,7 +57,8 @@ TABLES = {
         )
         SELECT {USER_ID}, 'in_app', 'briefing_ready', jsonb_build_object('briefing_date', at::date), 'sent', at, at, at,
             CASE WHEN i > 2 THEN at END
-        FROM {NUMBERS}, generate_series(1, {NOTIFICATIONS}) AS i, LATERAL (SELECT now() - i * interval '1 day' AS at)""",
+        FROM {NUMBERS}, generate_series(1, {NOTIFICATIONS}) AS i,
+            LATERAL (SELECT now() - i * interval '1 day' AS at)""",
     "pulsex.briefing_feedback": f"""
         INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
         SELECT {USER_ID}, %(today)s::date, 'morning', 's' || i, 1 + n %% 5
