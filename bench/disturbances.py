@@ -14,6 +14,7 @@ from bench.population import Population
 
 PAUSE = 2.0  # seconds between two of them, so that what one leaves behind isn't the next one's
 AHEAD = 4  # months; a deploy makes three
+ATTEMPTS, PAUSE_BETWEEN_ATTEMPTS = 100, 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,13 @@ def disturb(population: Population, after: float) -> list[Disturbance]:
 
 
 def _execute(url: str, role: str, statement: str) -> None:
+    """Execute a statement, again where it gave way to others' locks, as ops.run_maintenance() does with its steps."""
     with psycopg.connect(url, user=role, autocommit=True) as connection:
-        connection.execute(statement)
+        for _ in range(ATTEMPTS):
+            try:
+                connection.execute(statement)
+            except psycopg.errors.LockNotAvailable:
+                time.sleep(PAUSE_BETWEEN_ATTEMPTS)
+            else:
+                return
+    raise RuntimeError(f"no lock was to be had: {statement}")
