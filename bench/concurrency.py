@@ -7,14 +7,16 @@ through the same pooler: the floor.
 from __future__ import annotations
 
 import contextlib
-import re
+import math
 import resource
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from bench import disturbances, percentiles, report, stories, usage
@@ -175,20 +177,19 @@ def disturbed(stage: Stage, app: App, population: Population, sizes: Sizes) -> l
         finally:
             stage.stop()
             outcome = stage.outcome()
-    taken = percentiles.of([outcome])
-    lines = [["all of the time", taken.seconds, *taken.row()[:-1]]]
-    for what in done:
-        during = percentiles.due_between(outcome, what.began, what.ended)
-        lines.append([what.name, what.ended - what.began, *during.row()[:-1]])
+    spans = {what.name: [(what.began, what.ended)] for what in done}
+    spans["any of these"] = [(what.began, what.ended) for what in done if what.name != disturbances.NOTHING]
+    during = {name: percentiles.due_during(outcome, spans[name]) for name in spans}
+    lines = [[name, taken.seconds, *taken.row()[:-1]] for name, taken in during.items()]
     report.rows(f"While, at {sizes.goal:,} a second", ("", "seconds", *percentiles.HEADER[:-1]), lines)
     report.plot(
         "disturbed", "Latency while the database is worked on", x=("seconds", False), y=("ms", True),
         series={quantile: percentiles.each_second(outcome, quantile) for quantile in ("median", "p99", "max")},
     )  # fmt: skip
-    p99, failures = taken.at("p99"), taken.failures.total()
+    p99, failed = during["any of these"].at("p99"), percentiles.of([outcome])
     return [
         report.target(f"disturbed: p99 {p99:.1f} ms, at most {P99_DISTURBED}", met=p99 <= P99_DISTURBED),
-        report.target(f"disturbed: {failures} failures{_which(taken)}", met=failures == 0),
+        report.target(f"disturbed: {failed.failures.total()} failures{_which(failed)}", met=not failed.failures),
     ]
 
 
@@ -236,16 +237,21 @@ def beside_pgbench(program: Path, population: Population, sizes: Sizes, where: W
 
 
 def pgbench_p99(script: Path, port: int, sizes: Sizes, log: Path) -> float:
-    """Have pgbench ask; return the 99th percentile of the latency from when each was due, in ms, after the warm-up."""
+    """Have pgbench ask; return the 99th percentile of the latency from when each was due, in ms, after the warm-up.
+
+    So many transactions of each client, since pgbench counts connecting as part of a time.
+    """
+    each = math.ceil((sizes.seconds + WARM_UP) * sizes.goal / sizes.clients)
     command = [
-        cluster.find_bin() / "pgbench", "-n", "-M", "simple", "-T", str(int(sizes.seconds + 2 * WARM_UP)), "-c",
-        str(sizes.clients), "-R", str(sizes.goal), "-h", "127.0.0.1", "-p", str(port), "-U", APP, "-f", script, "-l",
-        "--log-prefix", log, "pulsex",
+        cluster.find_bin() / "pgbench", "-n", "-M", "simple", "-t", str(each), "-c", str(sizes.clients), "-R",
+        str(sizes.goal), "-h", "127.0.0.1", "-p", str(port), "-U", APP, "-f", script, "-l", "--log-prefix", log,
+        "pulsex",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for old in log.parent.glob(f"{log.name}.*"):
+        old.unlink()
+    subprocess.run(command, capture_output=True, check=True)
+    # Of each transaction: client, number, latency in us with the lag, script, when it ended in s and us, lag in us.
     lines = [line.split() for file in log.parent.glob(f"{log.name}.*") for line in file.read_text().splitlines()]
-    assert re.search(r"failed transactions: 0 ", done.stdout)
-    # client, transaction, latency in us with the lag, script, seconds, us, lag in us
     times = [(int(line[4]) + int(line[5]) / 1e6, int(line[2]) / 1000) for line in lines]
     begin = min(at for at, _ in times) + WARM_UP
-    return sorted(taken for at, taken in times if at >= begin)[-len(times) // 100]
+    return Latencies(np.array([taken for at, taken in times if at >= begin]), Counter(), sizes.seconds).at("p99")

@@ -13,6 +13,7 @@ from bench import people
 from bench.population import Population
 
 PAUSE = 2.0  # seconds between two of them, so that what one leaves behind isn't the next one's
+NOTHING = "nothing"
 AHEAD = 4  # months; a deploy makes three
 ATTEMPTS, PAUSE_BETWEEN_ATTEMPTS = 100, 0.1  # seconds
 
@@ -33,7 +34,7 @@ def actions(population: Population) -> dict[str, Callable[[], None]]:
     erase = f"SELECT gdpr.erase_user('{people.user_id(population.people)}', 'measured')"
     act = partial(partial, _execute, population.url)
     return {
-        "nothing": lambda: time.sleep(PAUSE),
+        NOTHING: lambda: time.sleep(PAUSE),
         "a partition is added": act("pulsex_worker", add),
         "an index is built concurrently": act(
             "postgres", f"CREATE INDEX CONCURRENTLY briefings_measured_idx ON {month} (generated_at)"

@@ -50,10 +50,11 @@ def by_kind(outcomes: Sequence[Outcome]) -> dict[str, tuple[Latencies, float]]:
     return kinds
 
 
-def due_between(outcome: Outcome, began: float, ended: float) -> Latencies:
-    """Return the latencies of those requests that became due between two instants of time.monotonic()."""
+def due_during(outcome: Outcome, spans: Sequence[tuple[float, float]]) -> Latencies:
+    """Return the latencies of those requests that became due in one of some spans of time.monotonic()."""
     due = np.array(outcome.due) + outcome.started
-    return Latencies(np.array(outcome.latency)[(due >= began) & (due <= ended)] * 1000, Counter(), ended - began)
+    chosen = np.any([(due >= began) & (due <= ended) for began, ended in spans], axis=0)
+    return Latencies(np.array(outcome.latency)[chosen] * 1000, Counter(), sum(ended - began for began, ended in spans))
 
 
 def each_second(outcome: Outcome, quantile: str) -> list[tuple[float, float]]:
