@@ -32,13 +32,13 @@ $$;
 SELECT r.rolsuper AS is_superuser FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user \gset
 
 SELECT * FROM (VALUES
-    ('small',  '2GB',  '6GB',  '16MB', '256MB', 100, '4GB',  '1GB',  3,  2,  8,  3, 1000, 40,  10, 30),
-    ('medium', '8GB',  '24GB', '32MB', '1GB',   250, '16GB', '4GB',  6,  4,  16, 4, 2000, 100, 20, 60),
-    ('large',  '32GB', '96GB', '32MB', '2GB',   450, '64GB', '16GB', 16, 16, 48, 8, 4000, 240, 40, 100)
+    ('small',  '2GB',  '6GB',  '16MB', '256MB', 160, '4GB',  '1GB',  3,  2,  8,  3, 1000, 40,  10, 30,  50),
+    ('medium', '8GB',  '24GB', '32MB', '1GB',   320, '16GB', '4GB',  6,  4,  16, 4, 2000, 100, 20, 60,  110),
+    ('large',  '32GB', '96GB', '32MB', '2GB',   640, '64GB', '16GB', 16, 16, 48, 8, 4000, 240, 40, 100, 220)
 ) AS profile (
     size, shared_buffers, effective_cache_size, work_mem, maintenance_work_mem, max_connections, max_wal_size,
     min_wal_size, io_workers, parallel_workers, worker_processes, vacuum_workers, vacuum_cost_limit,
-    app_connections, auth_connections, worker_connections
+    app_connections, auth_connections, worker_connections, pooler_connections
 ) WHERE profile.size = :'size' \gset
 
 -- The login roles -----------------------------------------------------------------------------------------------------
@@ -213,11 +213,13 @@ BEGIN
         CREATE ROLE pulsex_guard NOLOGIN;
     END IF;
     IF to_regrole('pulsex_pooler') IS NULL THEN
-        CREATE ROLE pulsex_pooler LOGIN NOINHERIT CONNECTION LIMIT 10;
+        CREATE ROLE pulsex_pooler LOGIN NOINHERIT;
     END IF;
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO pulsex_pooler', current_database());
 END
 $$;
+-- When many clients log in at once, each pool may ask by as many connections as it has itself.
+ALTER ROLE pulsex_pooler CONNECTION LIMIT :pooler_connections;
 COMMENT ON ROLE pulsex_guard IS
 'Owns the two routines of the schema guard. Reads password verifiers and ends connections, through them alone.';
 COMMENT ON ROLE pulsex_pooler IS

@@ -16,6 +16,7 @@ from tests.pooler.site import CONFIG, GUIDE, POOLS, SIZES, Site, configured, pas
 pytestmark = [pytest.mark.xdist_group("configuration"), pytest.mark.long]  # one server for all of them
 
 LOCK = "LOCK TABLE pulsex.user_topics IN ACCESS EXCLUSIVE MODE"
+POOLER = (DB / "pgbouncer.ini").read_text()
 NO_LIMIT = "SET statement_timeout = 0; SET transaction_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 # What each role is given, in the order of TIMEOUTS.
@@ -62,7 +63,7 @@ def dba(server: Site) -> Iterator[psycopg.Connection]:
 @pytest.mark.parametrize("size", SIZES)
 def test_the_server_accepts_each_size(server: Site, size: str):
     """It would start with the files as each size leaves them: blocks of 8 KiB, connections, libraries."""
-    want = {"small": ("262144", "100"), "medium": ("1048576", "250"), "large": ("4194304", "450")}[size]
+    want = {"small": ("262144", "160"), "medium": ("1048576", "320"), "large": ("4194304", "640")}[size]
     assert tuple(server.profiles[size].values()) == (*want, "auto_explain, pg_stat_statements")
 
 
@@ -116,6 +117,17 @@ def test_the_log_quotes_no_row(server: Site, dba: psycopg.Connection):
         dba.execute("INSERT INTO auth.identities SELECT * FROM auth.identities WHERE subject = %s", ["alice@example.com"])
     assert "identities_pk" in server.log()
     assert "alice@example.com" not in server.log()
+
+
+def test_no_pool_outgrows_its_roles_limit_nor_all_limits_the_server(dba: psycopg.Connection):
+    """What the pools of a role may open together it may, with the reserve; and all roles together the server bears."""
+    limits = dict(dba.execute("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname ~ '^pulsex_' AND rolcanlogin"))
+    wanted = dict.fromkeys(GIVEN, 0)
+    for name, size, reserve in re.findall(r"^(pulsex\w*) = .*pool_size=(\d+)(?: reserve_pool=(\d+))?", POOLER, re.MULTILINE):
+        wanted[POOLS[name]] += int(size) + int(reserve or 0)
+    wanted["pulsex_pooler"] = sum(map(int, re.findall(r"pool_size=(\d+)", POOLER)))  # a login storm in every pool
+    assert [role for role in wanted if not 0 < wanted[role] <= limits[role]] == []
+    assert sum(limits.values()) < int(dba.execute("SHOW max_connections").fetchone()[0]) - 10
 
 
 # Who comes in --------------------------------------------------------------------------------------------------------
@@ -334,9 +346,11 @@ def test_the_guides_queries_run(dba: psycopg.Connection, block: str):
         dba.execute(block)
 
 
-def test_every_setting_that_the_guide_names_is_one(dba: psycopg.Connection):
-    """What stands there in backticks with an equals sign is a setting of the server, of the pooler, or a role's."""
-    known = {name for (name,) in dba.execute("SELECT name FROM pg_settings")}
-    pooler = (DB / "pgbouncer.ini").read_text()
-    named = set(re.findall(r"`([a-z_.]+) =", GUIDE))
-    assert {name for name in named if name not in known and name not in pooler} == set()
+def test_the_guides_table_of_the_pooler_is_its_file():
+    """The numbers that the guide gives reasons for are the numbers in force."""
+    for name, value in (
+        ("max_client_conn", "12,000"), ("query_wait_timeout", "5 s"), ("idle_transaction_timeout", "10 s"),
+        ("query_timeout", "900 s"),
+    ):  # fmt: skip
+        assert re.search(rf"^{name} = {value.removesuffix(' s').replace(',', '')}$", POOLER, re.MULTILINE)
+        assert re.search(rf"`{name}`[ ,|]+{value}", GUIDE)
