@@ -114,7 +114,9 @@ def test_who_is_no_superuser_sets_the_roles_and_leaves_the_server(server: Site, 
 def test_the_log_quotes_no_row(server: Site, dba: psycopg.Connection):
     """Of an e-mail address that is taken, the log of the server has the constraint and not the address."""
     with pytest.raises(errors.UniqueViolation):
-        dba.execute("INSERT INTO auth.identities SELECT * FROM auth.identities WHERE subject = %s", ["alice@example.com"])
+        dba.execute(
+            "INSERT INTO auth.identities SELECT * FROM auth.identities WHERE subject = %s", ["alice@example.com"]
+        )
     assert "identities_pk" in server.log()
     assert "alice@example.com" not in server.log()
 
@@ -123,7 +125,9 @@ def test_no_pool_outgrows_its_roles_limit_nor_all_limits_the_server(dba: psycopg
     """What the pools of a role may open together it may, with the reserve; and all roles together the server bears."""
     limits = dict(dba.execute("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname ~ '^pulsex_' AND rolcanlogin"))
     wanted = dict.fromkeys(GIVEN, 0)
-    for name, size, reserve in re.findall(r"^(pulsex\w*) = .*pool_size=(\d+)(?: reserve_pool=(\d+))?", POOLER, re.MULTILINE):
+    for name, size, reserve in re.findall(
+        r"^(pulsex\w*) = .*pool_size=(\d+)(?: reserve_pool=(\d+))?", POOLER, re.MULTILINE
+    ):
         wanted[POOLS[name]] += int(size) + int(reserve or 0)
     wanted["pulsex_pooler"] = sum(map(int, re.findall(r"pool_size=(\d+)", POOLER)))  # a login storm in every pool
     assert [role for role in wanted if not 0 < wanted[role] <= limits[role]] == []
@@ -154,7 +158,7 @@ def test_each_role_finds_its_settings_through_its_pool(site: Site, pool: str):
 )
 def test_whoever_is_none_of_them_is_refused(site: Site, role: str, secret: str):
     """A wrong password, another's, the superuser with the right one, the owner, the pooler, somebody unknown."""
-    with pytest.raises(psycopg.OperationalError, match="FATAL: *(SASL authentication failed|no such user)"):
+    with pytest.raises(psycopg.OperationalError, match=r"FATAL: *(SASL authentication failed|no such user)"):
         site.connect("pulsex", role, password=secret)
 
 
@@ -180,7 +184,15 @@ def test_the_pooler_learns_five_verifiers_and_nothing_else(dba: psycopg.Connecti
     """Whoever took the pooler over has no table, no other routine, and no verifier of a superuser or an owner."""
     with dba.transaction(force_rollback=True):
         dba.execute("SET LOCAL SESSION AUTHORIZATION pulsex_pooler")
-        for role in ("postgres", "pulsex_owner", "pulsex_service", "pulsex_guard", "pulsex_pooler", "' OR true --", None):
+        for role in (
+            "postgres",
+            "pulsex_owner",
+            "pulsex_service",
+            "pulsex_guard",
+            "pulsex_pooler",
+            "' OR true --",
+            None,
+        ):
             assert dba.execute("SELECT * FROM guard.login_verifier(%s)", [role]).fetchall() == []
         for role in GIVEN:
             assert len(dba.execute("SELECT * FROM guard.login_verifier(%s)", [role]).fetchall()) == 1
@@ -221,7 +233,9 @@ def test_maintenance_runs_through_the_workers_pool(site: Site):
     """A procedure that commits goes through a pool by transaction, within the worker's timeouts."""
     with site.connect("pulsex_worker") as worker:
         worker.execute("CALL ops.run_maintenance()")
-        ended = "SELECT succeeded_at > now() - interval '1 minute' FROM ops.maintenance_tasks WHERE task = 'maintenance'"
+        ended = (
+            "SELECT succeeded_at > now() - interval '1 minute' FROM ops.maintenance_tasks WHERE task = 'maintenance'"
+        )
         assert worker.execute(ended).fetchone() == (True,)
 
 
@@ -282,7 +296,7 @@ def test_no_client_escapes_the_poolers_limit_of_idling(impatient: Site, dba: psy
 
 
 def test_a_statement_that_the_pooler_gave_up_ends_when_the_server_looks(impatient: Site, dba: psycopg.Connection):
-    """query_timeout drops the connection; the statement goes on until the server has looked whether its client is there.
+    """query_timeout drops the connection; the statement goes on until the server has looked for its client.
 
     Here every 50 ms, by client_connection_check_interval.
     """
@@ -310,7 +324,7 @@ def test_a_statement_that_nobody_waits_for_is_ended_by_the_supervisor(impatient:
 
 
 def test_a_client_that_keeps_busy_is_ended_by_the_supervisor(site: Site, dba: psycopg.Connection):
-    """A lock held by a transaction of ever new statements no pooler of this age ends; guard.end_long_transactions does."""
+    """A lock that ever new statements keep is beyond the pooler; guard.end_long_transactions() ends it."""
     with site.connect("pulsex") as app, site.connect("pulsex_worker") as worker:
         app.execute(f"BEGIN; {NO_LIMIT}; {LOCK}")
         ended = 0
