@@ -120,8 +120,11 @@ def _certify(secrets: Path) -> None:
 
 
 @contextlib.contextmanager
-def pooled(program: Path, site: Site, place: Path, **settings: object) -> Iterator[Site]:
-    """Run PgBouncer by db/pgbouncer.ini, read by a site's file with its paths and port, and ``settings`` if any."""
+def pooled(program: Path, site: Site, place: Path, *, users: str = "", **settings: object) -> Iterator[Site]:
+    """Run PgBouncer by db/pgbouncer.ini, read by a site's file with its paths and port, and ``settings`` if any.
+
+    ``users`` is what stands in ``users.txt``, for who names it in auth_file.
+    """
     port = cluster.free_port()
     own = {
         "listen_port": port,
@@ -134,6 +137,7 @@ def pooled(program: Path, site: Site, place: Path, **settings: object) -> Iterat
     }
     lines = [f"{name} = {value}" for name, value in (own | settings).items()]
     files = {
+        "users.txt": users,
         "db.ini": (DB / "pgbouncer.ini").read_text(),
         "pgbouncer.ini": "%include db.ini\n" + "\n".join(lines) + "\n",
     }

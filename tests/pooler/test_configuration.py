@@ -162,6 +162,19 @@ def test_whoever_is_none_of_them_is_refused(site: Site, role: str, secret: str):
         site.connect("pulsex", role, password=secret)
 
 
+def test_a_file_of_verifiers_serves_where_the_guard_cannot(
+    server: Site, pgbouncer: Path, scratch_place: Path, dba: psycopg.Connection
+):
+    """As on managed PostgreSQL: with a role's verifier from a file, the pooler passes on what the client proves."""
+    [(verifier,)] = dba.execute("SELECT verifier FROM guard.login_verifier('pulsex_app')").fetchall()
+    users = f'"pulsex_app" "{verifier}"\n'
+    with pooled(pgbouncer, server, scratch_place, users=users, auth_file="users.txt", auth_query="SELECT 1/0") as site:
+        with site.connect("pulsex") as client:
+            assert client.execute("SELECT session_user::text").fetchone() == ("pulsex_app",)
+        with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+            site.connect("pulsex", password="wrong")
+
+
 def test_a_client_without_tls_is_refused(site: Site):
     """No password crosses the network in the clear, nor anything after it."""
     with pytest.raises(psycopg.OperationalError, match="SSL required"):
