@@ -3018,6 +3018,26 @@ account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
 told.';
 
+CREATE FUNCTION ops.claim_maintenance() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    -- A row and not an advisory lock, whose keys are everybody's: an application that was taken over could hold one for
+    -- ever, and with it put an end to sealing, retention and partitions.
+    INSERT INTO ops.maintenance_tasks (task) VALUES ('maintenance')
+    ON CONFLICT ON CONSTRAINT maintenance_tasks_pk DO NOTHING;
+    PERFORM FROM ops.maintenance_tasks AS t WHERE t.task = 'maintenance' FOR UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END
+$$;
+
+ALTER FUNCTION ops.claim_maintenance() OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION ops.claim_maintenance() IS 'True when this transaction is the one that maintains, until it ends: it has the row ''maintenance'' of
+ops.maintenance_tasks, which nobody can lock who may not write there. False at once when another one has it.
+https://www.postgresql.org/docs/18/explicit-locking.html#LOCKING-ROWS';
+
 CREATE FUNCTION ops.count_queue(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(channel text, due bigint, scheduled bigint, oldest_due interval, leased bigint, leases_ending bigint, leases_ended bigint, retries bigint, dead bigint, dead_lately bigint, per_minute integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 3
     SET search_path TO ''
@@ -3725,7 +3745,7 @@ BEGIN
         v_attempt := 1;
         LOOP
             -- Of the transaction, not of the session: a run that is cancelled leaves nothing locked behind a pooler.
-            IF NOT pg_try_advisory_xact_lock(hashtextextended('ops.run_maintenance', 0)) THEN
+            IF NOT ops.claim_maintenance() THEN
                 RAISE NOTICE 'maintenance is under way elsewhere; left to it before: %', v_task.name;
                 RETURN;
             END IF;
@@ -3756,6 +3776,10 @@ BEGIN
             COMMIT;
         END LOOP;
     END LOOP;
+    IF ops.claim_maintenance() THEN
+        PERFORM ops.record_maintenance('maintenance', NULL);
+    END IF;
+    COMMIT;
 END
 $_$;
 
@@ -3766,7 +3790,8 @@ ahead, seals on the audit log, feedback and partitions that are expired, time zo
 ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, erasures whose holds have
 ended, accounts that nobody uses. A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then
 twice as long each time, up to 10 s (12 times: about a minute). A task that fails is reported as a WARNING and in
-ops.health, and the next one goes on. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
+ops.health, and the next one goes on; the row ''maintenance'' of ops.maintenance_tasks says when a run last came to its
+end. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
 Call it outside of a transaction. Errors: 2D000 inside one.';
 
 CREATE FUNCTION pulsex.await_notifications(p_channel text, p_at timestamp with time zone DEFAULT now()) RETURNS timestamp with time zone
@@ -8058,6 +8083,9 @@ GRANT ALL ON FUNCTION gdpr.visible_people() TO pulsex_privacy;
 
 REVOKE ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.claim_maintenance() FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.claim_maintenance() TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.count_queue(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.count_queue(p_at timestamp with time zone) TO pulsex_worker;

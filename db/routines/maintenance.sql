@@ -37,6 +37,23 @@ $$;
 COMMENT ON FUNCTION ops.record_maintenance IS
 'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.';
 
+CREATE OR REPLACE FUNCTION ops.claim_maintenance() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    -- A row and not an advisory lock, whose keys are everybody's: an application that was taken over could hold one for
+    -- ever, and with it put an end to sealing, retention and partitions.
+    INSERT INTO ops.maintenance_tasks (task) VALUES ('maintenance')
+    ON CONFLICT ON CONSTRAINT maintenance_tasks_pk DO NOTHING;
+    PERFORM FROM ops.maintenance_tasks AS t WHERE t.task = 'maintenance' FOR UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION ops.claim_maintenance IS
+'True when this transaction is the one that maintains, until it ends: it has the row ''maintenance'' of
+ops.maintenance_tasks, which nobody can lock who may not write there. False at once when another one has it.
+https://www.postgresql.org/docs/18/explicit-locking.html#LOCKING-ROWS';
+
 -- As the caller: a procedure that commits can be neither SECURITY DEFINER nor have a SET clause -----------------------
 SET LOCAL ROLE pulsex_owner;
 
@@ -76,7 +93,7 @@ BEGIN
         v_attempt := 1;
         LOOP
             -- Of the transaction, not of the session: a run that is cancelled leaves nothing locked behind a pooler.
-            IF NOT pg_try_advisory_xact_lock(hashtextextended('ops.run_maintenance', 0)) THEN
+            IF NOT ops.claim_maintenance() THEN
                 RAISE NOTICE 'maintenance is under way elsewhere; left to it before: %', v_task.name;
                 RETURN;
             END IF;
@@ -107,6 +124,10 @@ BEGIN
             COMMIT;
         END LOOP;
     END LOOP;
+    IF ops.claim_maintenance() THEN
+        PERFORM ops.record_maintenance('maintenance', NULL);
+    END IF;
+    COMMIT;
 END
 $$;
 COMMENT ON PROCEDURE ops.run_maintenance IS
@@ -115,5 +136,6 @@ ahead, seals on the audit log, feedback and partitions that are expired, time zo
 ended long ago, expired unsubscribe tokens, rows that outlived what the data map gives them, erasures whose holds have
 ended, accounts that nobody uses. A step that doesn''t get a lock is tried p_attempts times, at first 0.1 s apart, then
 twice as long each time, up to 10 s (12 times: about a minute). A task that fails is reported as a WARNING and in
-ops.health, and the next one goes on. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
+ops.health, and the next one goes on; the row ''maintenance'' of ops.maintenance_tasks says when a run last came to its
+end. If maintenance is under way elsewhere, says so in a NOTICE and returns at once.
 Call it outside of a transaction. Errors: 2D000 inside one.';

@@ -125,7 +125,7 @@ CALLERS = {
         auth.purge_expired ops.count_queue ops.dead_notifications ops.delete_expired_feedback
         ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months
-        ops.limit_channel ops.parked_briefings ops.purge_unsubscribe_tokens ops.record_maintenance
+        ops.claim_maintenance ops.limit_channel ops.parked_briefings ops.purge_unsubscribe_tokens ops.record_maintenance
         ops.refresh_time_zones ops.revive_notification ops.roll_up_engagement ops.roll_up_marked_engagement
         ops.run_maintenance pulsex.await_notifications pulsex.cancel_notification pulsex.claim_notifications
         pulsex.complete_notification pulsex.complete_notifications pulsex.due_briefings

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.commits
 
 TASKS = "SELECT task, split_part(error, ':', 1) FROM ops.maintenance_tasks WHERE error IS NOT NULL ORDER BY task"
 AHEAD = "SELECT table_name, months_ahead FROM ops.partition_health WHERE schema_name = 'pulsex' ORDER BY 1"
-KEY = "hashtextextended('ops.run_maintenance', 0)"
+CLAIM = "SELECT ops.claim_maintenance()"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_deployed_database_has_nothing_to_maintain(worker, dba):
     assert maintain(worker) == []
     dba.results_eq(partitions, before)
     dba.results_eq(
-        "SELECT count(*), count(succeeded_at), count(failed_at) FROM ops.maintenance_tasks", [(16, 16, 0)]
+        "SELECT count(*), count(succeeded_at), count(failed_at) FROM ops.maintenance_tasks", [(17, 17, 0)]
     )  # fmt: skip
 
 
@@ -74,9 +74,9 @@ def test_it_is_called_outside_of_a_transaction(worker):
 
 @pytest.mark.usefixtures("five_ahead")
 def test_a_second_scheduler_says_so_and_returns_at_once(worker, dba):
-    """While somebody has the advisory lock nothing is done and nothing waited for, and a notice says it."""
+    """While somebody has the claim nothing is done and nothing waited for, and a notice says it."""
     with dba.connection.transaction():
-        dba.connection.execute(f"SELECT pg_advisory_xact_lock({KEY})")
+        assert dba.connection.execute(CLAIM).fetchone() == (True,)
         [said] = maintain(worker)
     assert said.startswith("NOTICE")
     worker.results_eq(AHEAD, [("briefings", 3), ("engagement_events", 3)])
@@ -99,7 +99,25 @@ def test_a_run_that_is_cancelled_leaves_nothing_locked(worker, dba, five_ahead):
         worker.connection.execute("SET statement_timeout = '300ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
             maintain(worker, attempts=12)
-    dba.results_eq(f"SELECT pg_try_advisory_lock({KEY})", [(True,)])
+    dba.results_eq(CLAIM, [(True,)])
+
+
+@pytest.mark.usefixtures("five_ahead")
+def test_an_application_that_was_taken_over_cannot_keep_maintenance_from_running(stranger, worker):
+    """It may hold advisory locks, for ever, on whatever key; the row that is locked here is out of its reach."""
+    for key in ("hashtextextended('ops.run_maintenance', 0)", "hashtextextended('ops.claim_maintenance', 0)"):
+        stranger.rows(f"SELECT pg_advisory_lock({key})")
+    stranger.throws_ok("SELECT FROM ops.maintenance_tasks FOR UPDATE", "42501")
+    stranger.throws_ok("LOCK TABLE ops.maintenance_tasks IN ACCESS SHARE MODE", "42501")
+    stranger.throws_ok(CLAIM, "42501")
+    assert maintain(worker) == []
+    worker.results_eq(AHEAD, [("briefings", 5), ("engagement_events", 5)])
+
+
+@pytest.mark.parametrize("how", ["FOR UPDATE", "FOR KEY SHARE"])
+def test_the_worker_locks_the_row_by_the_routine_alone(worker, how):
+    """What it may read of the tasks it may not lock, so a claim ends with a transaction of maintenance."""
+    worker.throws_ok(f"SELECT FROM ops.maintenance_tasks {how}", "42501")
 
 
 @pytest.mark.usefixtures("five_ahead")

@@ -68,12 +68,27 @@ def pooling(program: Path, url: str, place: Path, **settings: object) -> Iterato
     ``settings`` add to its configuration file and overrule it. Raises RuntimeError with its log when it doesn't start.
     """
     server = psycopg.conninfo.conninfo_to_dict(url)
-    home = Path(tempfile.mkdtemp(prefix="pooler-", dir=place))
     port = cluster.free_port()
     lines = [f"{name} = {value}" for name, value in (SETTINGS | {"listen_port": port} | settings).items()]
     databases = f"[databases]\n* = host={server['host']} port={server['port']}\n"
-    (home / "pgbouncer.ini").write_text(f"{databases}[pgbouncer]\n" + "\n".join(lines) + "\n")
-    (home / "users.txt").write_text("".join(f'"{role}" ""\n' for role in ROLES))
+    files = {
+        "pgbouncer.ini": f"{databases}[pgbouncer]\n" + "\n".join(lines) + "\n",
+        "users.txt": "".join(f'"{role}" ""\n' for role in ROLES),
+    }
+    with running(program, place, files, port):
+        yield Pooler(server["dbname"], port)
+
+
+@contextlib.contextmanager
+def running(program: Path, place: Path, files: dict[str, str], port: int) -> Iterator[Path]:
+    """Run PgBouncer as the server's user in a new directory in ``place`` with these files in it, and yield that.
+
+    It reads ``pgbouncer.ini``, logs to ``pgbouncer.log`` and listens on ``port``.
+    Raises RuntimeError with its log when it doesn't.
+    """
+    home = Path(tempfile.mkdtemp(prefix="pooler-", dir=place))
+    for name, text in files.items():
+        (home / name).write_text(text)
     cluster.give_to_server_user(home)
     user = cluster.server_user()
     who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
@@ -83,7 +98,7 @@ def pooling(program: Path, url: str, place: Path, **settings: object) -> Iterato
     )  # fmt: skip
     try:
         _await(process, port, home / "pgbouncer.log")
-        yield Pooler(server["dbname"], port)
+        yield home
     finally:
         process.kill()  # it has nothing to lose, and no gentler signal ends it at once in every version
         process.wait()
