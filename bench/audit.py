@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 
 from bench import report
+from bench.options import Options
 from pulsex import cluster, deploy, throwaway
 
 ROUNDS, SECONDS, CLIENTS, PEOPLE = 5, 3, 4, 40
@@ -45,15 +46,16 @@ INSERT INTO audit.unsealed_events SELECT occurred_at, event_id FROM event
 """
 
 
-def run() -> bool:
+def run(options: Options) -> bool:
     """Measure, print, and tell whether writes with the log keep half of the throughput without it."""
     with throwaway.scratch() as place, throwaway.Throwaway(**throwaway.settings(place)) as server:
         url = throwaway.create_database(server.url(database="postgres"), "pulsex")
         deploy.deploy(url)
+        report.server(url)
         people = load(url)
-        options = {what: scripts(place / what, statement, people) for what, statement in WRITES.items()}
+        written = {what: scripts(place / what, statement, people) for what, statement in WRITES.items()}
         sides = {
-            f"{what}, {'audited' if audited else 'not audited'}": partial(rate, server, url, options[what], audited)
+            f"{what}, {'audited' if audited else 'not audited'}": partial(rate, server, url, written[what], audited)
             for what in WRITES
             for audited in (True, False)
         }
@@ -65,7 +67,7 @@ def run() -> bool:
             )
             for what, ratio in ratios.items()
         ]
-        long_log(url)
+        long_log(url, options.size(EVENTS, EVENTS // 100))
     return all(met)
 
 
@@ -107,10 +109,10 @@ def rate(server: throwaway.Throwaway, url: str, options: list[str], audited: boo
     return float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
 
 
-def long_log(url: str) -> None:
-    """Print how long a million events take to seal, and to verify."""
+def long_log(url: str, events: int) -> None:
+    """Print how long so many events take to seal, and to verify."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(LOG, {"events": EVENTS, "people": PEOPLE})
+        connection.execute(LOG, {"events": events, "people": PEOPLE})
         connection.execute("VACUUM ANALYZE")
         taken = {
             what: [report.seconds(lambda sql=sql: connection.execute(sql).fetchall())]
@@ -119,4 +121,4 @@ def long_log(url: str) -> None:
                 "audit.verify()": "SELECT * FROM audit.verify()",
             }.items()
         }
-    report.table(f"{EVENTS:,} events", "seconds", taken)
+    report.table(f"{events:,} events", "seconds", taken)

@@ -3,13 +3,11 @@
 Once autovacuum has been here, so that the sizes are those of a queue at work: a thousand notifications at a time, a
 transaction for each of the three steps, beside a thousand that wait all the while. Then the same, a tenth as long,
 while a transaction is open whose snapshot keeps every dead row; and as long again after it has ended.
-PULSEX_BENCH_CYCLES says how many cycles, a million by default.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 from dataclasses import dataclass
 
@@ -17,10 +15,11 @@ import psycopg
 from rich.progress import track
 
 from bench import durable, report
+from bench.options import Options
 from bench.rivals import PulseX
 
 BATCH = 1000
-CYCLES = int(os.environ.get("PULSEX_BENCH_CYCLES", "1000000"))
+CYCLES, FEW_CYCLES = 1_000_000, 10_000
 MOST = 1.5  # the last tenth's median over the first's
 SIZES = """SELECT pg_table_size('pulsex.notification_queue'), pg_relation_size('pulsex.notification_queue_claim_idx'),
     pg_relation_size('pulsex.notification_queue_pk')"""
@@ -73,37 +72,37 @@ class Cycles:
 def show(title: str, samples: list[Sample]) -> dict[str, float]:
     """Print the medians of the first and last tenth of the samples; return their ratios."""
     tenth = len(samples) // 10
-    ratios = {}
-    report.console.print(f"{title}: {len(samples) * BATCH:,} cycles")
+    ratios, lines = {}, []
     for name, unit, scale in (
         ("table", "KiB", 1024), ("claim_index", "KiB", 1024), ("primary_key", "KiB", 1024), ("claim", "ms", 0.001),
     ):  # fmt: skip
         values = [getattr(sample, name) / scale for sample in samples]
         first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
         ratios[name] = last / first
-        report.console.print(
-            f"  {name:12} first tenth {first:,.1f} {unit}, last {last:,.1f} {unit}, ratio {last / first:.2f},"
-            f" most {max(values):,.1f} {unit}"
-        )
+        lines.append([f"{name.replace('_', ' ')} ({unit})", first, last, last / first, max(values)])
+    header = ("", "first tenth, median", "last tenth, median", "ratio", "most")
+    report.rows(f"{title}: {len(samples) * BATCH:,} cycles", header, lines)
     return ratios
 
 
-def run() -> bool:
+def run(options: Options) -> bool:
     """Measure, print, and tell whether everything stayed as it was."""
+    most = options.size(CYCLES, FEW_CYCLES)
     with durable.deployed() as url:
         side = PulseX(url)
         side.install()
         with side.connect() as worker, psycopg.connect(url, autocommit=True) as dba, psycopg.connect(url) as reader:
             cycles = Cycles(side, worker, dba)
-            cycles.warm_up()
+            if not options.quick:
+                cycles.warm_up()
             taken: list[list[Sample]] = []
-            seconds = report.seconds(lambda: taken.append(cycles.run(CYCLES, "cycles")))
+            seconds = report.seconds(lambda: taken.append(cycles.run(most, "cycles")))
             ratios = show(f"With autovacuum on, in {seconds:,.0f} s", taken[0])
             reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             reader.execute("SELECT count(*) FROM pulsex.notification_queue")
-            show("While a transaction is open", cycles.run(CYCLES // 10, "a long transaction"))
+            show("While a transaction is open", cycles.run(most // 10, "a long transaction"))
             reader.rollback()
-            show("After it has ended", cycles.run(CYCLES // 10, "afterwards"))
+            show("After it has ended", cycles.run(most // 10, "afterwards"))
     met = [
         report.target(f"{name}: the last tenth {ratio:.2f} of the first, at most {MOST}", met=ratio <= MOST)
         for name, ratio in ratios.items()

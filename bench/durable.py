@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from bench import report
 from pulsex import deploy, throwaway
 
 # Only where it listens, and where it logs: fsync, synchronous_commit, full_page_writes, autovacuum are what they are.
@@ -26,4 +27,5 @@ def deployed() -> Iterator[str]:
     with server() as running:
         url = throwaway.create_database(running.url(database="postgres"), "pulsex")
         deploy.deploy(url)
+        report.server(url)
         yield url

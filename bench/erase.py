@@ -8,6 +8,7 @@ from functools import partial
 import psycopg
 
 from bench import report
+from bench.options import Options
 from pulsex import deploy, throwaway
 
 OTHERS, ROUNDS = 500, 15
@@ -50,14 +51,14 @@ FROM pulsex.users, generate_series(1, (%(rows)s * 0.23)::int) AS n WHERE display
 """
 
 
-def fill(url: str, others: int) -> list[str]:
+def fill(url: str, others: int, rounds: int) -> list[str]:
     """Put other people, and among them those to be erased, into a deployed database; return the latter's ids."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT ops.ensure_partitions(p_since => current_date - 720)")
         connection.execute("SET session_replication_role = replica")
         for name, people, rows in (
             ("before", others // 2, ROWS_OF_OTHERS),
-            ("erased", ROUNDS + 1, ROWS),
+            ("erased", rounds + 1, ROWS),
             ("after", others - others // 2, ROWS_OF_OTHERS),
         ):
             for statement in FILL.split(";\n"):
@@ -67,10 +68,10 @@ def fill(url: str, others: int) -> list[str]:
         return [user_id for (user_id,) in erased.fetchall()]
 
 
-def eraser(url: str, others: int, counted: set[int]) -> Callable[[], float]:
+def eraser(url: str, others: int, rounds: int, counted: set[int]) -> Callable[[], float]:
     """Return what erases the next person of a database, and tells how long it took; ``counted`` gets their rows."""
     connection = psycopg.connect(url, user="pulsex_privacy", autocommit=True)
-    victims = fill(url, others)
+    victims = fill(url, others, rounds)
 
     def erase() -> float:
         certificates: list[dict] = []
@@ -83,15 +84,18 @@ def eraser(url: str, others: int, counted: set[int]) -> Callable[[], float]:
     return erase
 
 
-def run() -> bool:
+def run(options: Options) -> bool:
     """Measure, print, and tell whether it is within its bounds."""
     counted: set[int] = set()
     with throwaway.scratch() as place, throwaway.Throwaway(**throwaway.settings(place)) as server:
         sides = {}
-        for others in (OTHERS, OTHERS * 10):
+        for others in (options.size(OTHERS, 50), options.size(OTHERS * 10, 100)):
             url = throwaway.create_database(server.url(database="postgres"), f"beside_{others}")
             deploy.deploy(url)
-            sides[f"beside {others:,} people with {others * ROWS_OF_OTHERS:,} rows"] = eraser(url, others, counted)
+            report.server(url)
+            sides[f"beside {others:,} people with {others * ROWS_OF_OTHERS:,} rows"] = eraser(
+                url, others, options.size(ROUNDS, 1), counted
+            )
         few, many = report.table(
             "Erasing a person, committed", "ms", report.alternate(sides, ROUNDS, "erasures"), scale=1000
         ).values()

@@ -14,6 +14,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from testing.postgresql import Postgresql
 
 from bench import report
+from bench.options import Options
 from pulsex import cluster, deploy, throwaway
 
 ROUNDS = 15
@@ -60,7 +61,7 @@ def executor(bin_dir: Path, place: Path) -> PostgreSQLExecutor:
     )  # fmt: skip
 
 
-def run() -> bool:
+def run(_: Options) -> bool:
     """Measure, print, and tell whether this harness is within its bounds and faster than both others."""
     os.environ.setdefault("LC_ALL", "C.UTF-8")
     with throwaway.scratch() as place:

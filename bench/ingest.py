@@ -24,6 +24,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from bench import durable, report
+from bench.options import Options
 
 PEOPLE, SIZE, BATCHES, ROUNDS = 1000, 100, 250, 7
 LEAST = 0.5
@@ -83,7 +84,7 @@ def copy(plain: psycopg.Connection, batch: Batch) -> None:
         into.write(batch.lines)
 
 
-def run() -> bool:
+def run(_: Options) -> bool:
     """Measure, print, and tell whether record_events reaches the ratio, as the server comes."""
     with durable.deployed() as url:
         with psycopg.connect(url, autocommit=True) as dba:
@@ -96,7 +97,7 @@ def run() -> bool:
         with psycopg.connect(url) as dba:
             counts = "SELECT (SELECT count(*) FROM pulsex.engagement_events), (SELECT count(*) FROM public.plain)"
             stored = dba.execute(counts).fetchone()
-    report.console.print(f"synchronous_commit off: {ratios['off']:.2f} of COPY, which is the processor's work alone")
+    report.note(f"synchronous_commit off: {ratios['off']:.2f} of COPY, which is the processor's work alone")
     return all([
         report.target(f"record_events {ratios['on']:.2f} of COPY, at least {LEAST:.2f}", met=ratios["on"] >= LEAST),
         report.target(f"both stored every event: {stored[0]:,} and {stored[1]:,}", met=stored[0] == stored[1]),

@@ -46,7 +46,7 @@ def compare(side: PulseX) -> None:
             taken = report.alternate({way: partial(rate, way, enqueuers) for way in ways}, ROUNDS, "waking")
             medians = report.table(f"Enqueueing, a NOTIFY, enqueuers: {enqueuers}", "per second", taken)
             for way, median in medians.items():
-                report.console.print(f"  {way}: {median / medians['never']:.2f} of never")
+                report.note(f"{way}: {median / medians['never']:.2f} of never")
         dba.execute(as_it_is)
 
 

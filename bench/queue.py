@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench import durable, notify, report
+from bench.options import Options
 from bench.processes import drained, latency
 from bench.rivals import PgQueuer, Procrastinate, PulseX, Rival
 from pulsex import deploy, throwaway
@@ -19,7 +20,7 @@ from pulsex import deploy, throwaway
 JOBS, SINGLE_JOBS, ROUNDS, WORKERS, SAMPLES = 2000, 300, 3, (1, 4, 8), 60
 
 
-def run() -> bool:
+def run(_: Options) -> bool:
     """Measure, print, and tell whether this queue is ahead on each."""
     with durable.server() as server:
         postgres = server.url(database="postgres")
@@ -28,6 +29,7 @@ def run() -> bool:
             for kind in (PulseX, Procrastinate, PgQueuer)
         }
         deploy.deploy(sides["PulseX"].url)
+        report.server(sides["PulseX"].url)
         for side in sides.values():
             side.install()
         met = compare_rates(sides) + compare_latency(sides)
@@ -86,7 +88,7 @@ def compare_latency(sides: dict[str, Rival]) -> list[bool]:
     for measure, of in measures.items():
         values = {name: of(latencies) for name, latencies in taken.items()}
         for name, value in values.items():
-            report.console.print(f"  {name}: {measure} {value * 1000:.2f} ms from enqueueing to an idle worker")
+            report.note(f"{name}: {measure} {value * 1000:.2f} ms from enqueueing to an idle worker")
         best = min(value for name, value in values.items() if name != "PulseX")
         claim = f"latency, {measure}: {values['PulseX'] / best:.2f} of the better of the others, less than 1"
         met.append(report.target(claim, met=values["PulseX"] < best))

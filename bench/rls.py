@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 
 from bench import report
+from bench.options import Options
 from pulsex import cluster, deploy, throwaway
 
 PEOPLE, DAYS, SCRIPTS = 1000, 60, 40
@@ -74,11 +75,12 @@ SIDES = {
 TARGETS = {("b", "a"): 0.48, ("c", "a"): 0.37, ("b", "d"): 0.80}
 
 
-def run() -> bool:
+def run(_: Options) -> bool:
     """Measure, print, and tell whether the ratios beat the rough draft's."""
     with throwaway.scratch() as place, throwaway.Throwaway(**throwaway.settings(place)) as server:
         url = throwaway.create_database(server.url(database="postgres"), "pulsex")
         deploy.deploy(url)
+        report.server(url)
         people = load(url)
         measured = {
             name: partial(rate, server, side.role, scripts(place / name[0], side, people))

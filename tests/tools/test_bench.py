@@ -1,0 +1,81 @@
+"""What the bench writes: figures between their markers in the guide, all values as JSON, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bench import report
+from bench.options import Options
+from bench.results import GUIDE, Result, rewritten
+
+MACHINE = {
+    "processor": "P",
+    "cores": 2,
+    "memory_gib": 8,
+    "system": "S",
+    "postgresql": "18.6",
+    "pgbouncer": None,
+    "commit": "c",
+}
+
+
+@pytest.fixture
+def result() -> Result:
+    """What a part found that took two measurements of one side, and missed its target."""
+    with report.recording(Options(scale=10)) as record:
+        report.table("Writes", "ms", {"one": [0.001, 0.002, 0.0123456789]}, scale=1000)
+        report.target("writes within 1 ms", met=False)
+    return Result("erase", datetime(2026, 1, 2, 3, 4, tzinfo=UTC), MACHINE, Options(scale=10), record)
+
+
+def test_a_part_replaces_what_stands_between_its_markers_alone():
+    """Written twice, the second text stands there once; what is before, between others' markers and after stays."""
+    guide = "a\n<!-- bench:x -->\n<!-- /bench:x -->\nb\n<!-- bench:y -->\ny\n<!-- /bench:y -->\n"
+    again = rewritten(rewritten(guide, "x", "old"), "x", "new")
+    assert again == guide.replace("<!-- /bench:x -->", "new\n<!-- /bench:x -->")
+
+
+@pytest.mark.parametrize("guide", ["", "<!-- bench:x -->", "<!-- /bench:x --><!-- bench:x -->"])
+def test_a_part_without_a_place_in_the_guide_is_refused(guide):
+    """Markers that are missing, or the wrong way round."""
+    with pytest.raises(ValueError, match="bench:x"):
+        rewritten(guide, "x", "text")
+
+
+def test_the_guide_has_a_table_and_says_what_was_missed(result):
+    """As Markdown, in the table's unit."""
+    text = result.as_markdown("results")
+    assert (
+        "**Writes (ms)**\n\n|  | median | least | most |\n| --- | ---: | ---: | ---: |\n| one | 2.0 | 1.0 | 12.3 |"
+        in text
+    )
+    assert "\n- **missed**: writes within 1 ms" in text
+
+
+def test_the_json_has_every_value_and_what_was_asked_for(result):
+    """Rounded to six digits."""
+    document = json.loads(result.as_json())
+    assert document["tables"][0]["taken"] == {"one": [0.001, 0.002, 0.0123457]}
+    assert document["targets"] == [{"claim": "writes within 1 ms", "met": False}]
+    assert document["options"]["scale"] == 10
+
+
+def test_what_is_reported_between_two_parts_belongs_to_neither(result):
+    """A record ends with its part."""
+    report.note("afterwards")
+    assert "afterwards" not in result.as_json()
+
+
+def test_writing_a_result_leaves_the_json_and_the_guide(result, tmp_path):
+    """Old plots of the part go."""
+    guide = tmp_path / "guide.md"
+    guide.write_text(GUIDE.read_text())
+    old = tmp_path / "results" / "erase-old.svg"
+    old.parent.mkdir()
+    old.touch()
+    result.write(old.parent, guide)
+    assert [file.name for file in old.parent.iterdir()] == ["erase.json"]
+    assert "(results/erase.json)" in guide.read_text()
