@@ -10,15 +10,32 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import audit, bloat, erase, harness, ingest, machine, queue, report, results, rls
+from bench import (
+    audit,
+    bloat,
+    erase,
+    growth,
+    harness,
+    indexes,
+    ingest,
+    jsonb,
+    machine,
+    queue,
+    report,
+    results,
+    rls,
+)
 from bench.options import Options
 
 PARTS: dict[str, Callable[[Options], bool]] = {
     "audit": audit.run,
     "bloat": bloat.run,
     "erase": erase.run,
+    "growth": growth.run,
     "harness": harness.run,
+    "indexes": indexes.run,
     "ingest": ingest.run,
+    "jsonb": jsonb.run,
     "queue": queue.run,
     "rls": rls.run,
 }

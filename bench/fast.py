@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import psycopg.sql
@@ -24,10 +25,10 @@ def server() -> Iterator[throwaway.Throwaway]:
             yield running
 
 
-def database(running: throwaway.Throwaway, name: str) -> str:
-    """Make a deployed database on the cluster; return the superuser's URL of it."""
+def database(running: throwaway.Throwaway, name: str, db: Path = deploy.DB) -> str:
+    """Make a database on the cluster, deployed from ``db``; return the superuser's URL of it."""
     url = throwaway.create_database(running.url(database="postgres"), name)
-    deploy.deploy(url)
+    deploy.deploy(url, db)
     report.server(url)
     return url
 

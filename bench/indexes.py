@@ -19,7 +19,7 @@ import psycopg
 from bench import crowd, documents, report
 from bench.options import Options
 
-PEOPLE, ROUNDS, CALLS, ROWS = 50_000, 9, 5, 2000
+PEOPLE, ROUNDS, CALLS, ROWS = 50_000, 7, 3, 2000
 LEAST = 1e-7  # seconds; what a row costs at least, where the difference is lost in the noise
 
 
