@@ -11,6 +11,7 @@ import psycopg
 
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 VOCABULARY = ["".join(word) for word in itertools.islice(itertools.product(SYLLABLES, repeat=3), 0, 343_000, 83)]
+LITTLE_WORDS = "the of and to in a is that for it was on as with at by from are this has not but".split()
 FREQUENT, RARE, UNKNOWN = VOCABULARY[0], VOCABULARY[-1], "nowhere"
 TOPICS = ("business", "culture", "health", "local", "science", "sport", "technology", "world")
 
@@ -26,22 +27,25 @@ def documents(count: int, sections: int, items: int) -> Iterator[tuple[str, dict
     chance = random.Random(1)  # noqa: S311  # the same documents in every run
 
     def words(number: int) -> str:
-        # Of the words the first are the most frequent, as in a language.
-        return " ".join(VOCABULARY[int(len(VOCABULARY) * chance.random() ** 4)] for _ in range(number))
+        # As in a language, of the words the first are the most frequent, and half of a text is little words.
+        return " ".join(
+            chance.choice(LITTLE_WORDS) if place % 2 else VOCABULARY[int(len(VOCABULARY) * chance.random() ** 4)]
+            for place in range(number)
+        )
 
     for number in range(count):
-        yield words(7), {
+        yield words(9), {
             "sections": [
                 {
                     "topic": chance.choice(TOPICS),
-                    "headline": words(5),
+                    "headline": words(7),
                     "items": [
                         {
                             "id": f"item-{number}-{section}-{item}",
-                            "title": words(8),
+                            "title": words(7),
                             "url": f"https://example.com/{number}/{section}/{item}",
                             "source": f"source {chance.randrange(40)}",
-                            "summary": words(18),
+                            "summary": words(20),
                         }
                         for item in range(items)
                     ],

@@ -370,7 +370,7 @@ CREATE TABLE pulsex.briefings (
     version integer NOT NULL DEFAULT 1,
     title text NOT NULL,
     content jsonb NOT NULL,
-    search tsvector NOT NULL,
+    search tsvector STORAGE MAIN NOT NULL,
     generated_at timestamptz NOT NULL DEFAULT now(),
     delivered_at timestamptz,
     read_at timestamptz,
@@ -390,7 +390,8 @@ COMMENT ON COLUMN pulsex.briefings.version IS 'Grows by one each time other cont
 COMMENT ON COLUMN pulsex.briefings.content IS
 'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
 COMMENT ON COLUMN pulsex.briefings.search IS
-'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
+'Title (A), headlines and item titles (B), summaries (C); set on publishing. In the row, where content makes place for
+it (STORAGE MAIN): a search looks through all of a person''s, and what is out of the row is looked up one by one.';
 
 CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = ''
