@@ -17,7 +17,10 @@ TOPICS = ("business", "culture", "health", "local", "science", "sport", "technol
 
 TABLE = """
 CREATE SCHEMA bench;
-CREATE TABLE bench.document (n integer PRIMARY KEY, title text NOT NULL, content jsonb NOT NULL, search tsvector)
+CREATE TABLE bench.document (
+    n integer PRIMARY KEY, title text NOT NULL, content jsonb STORAGE EXTERNAL NOT NULL,
+    search tsvector STORAGE EXTERNAL
+);  -- not compressed, so that whoever copies them compresses them
 """
 SEARCH = "UPDATE bench.document SET search = pulsex.briefing_search(title, content, 'en')"
 

@@ -50,14 +50,14 @@ SELECT user_id, 'morning', current_date + 1, now() + n % 1440 * interval '1 minu
 UPDATE pulsex.briefing_schedule SET briefing_date = current_date, due_at = now() - interval '1 minute'
 WHERE user_id IN (SELECT user_id FROM bench.person ORDER BY n LIMIT 100);
 INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, rating)
-SELECT user_id, current_date - day, 'morning', 3 FROM generate_series(190, 10, -20) AS day CROSS JOIN bench.person;
+SELECT user_id, current_date - day, 'morning', 3 FROM generate_series(190, 10, -20) AS day CROSS JOIN bench.person ORDER BY day DESC;
 INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type, item_id)
 SELECT user_id, now() - hours * interval '1 hour', uuidv7(), 'opened', 'item-0-0-0'
-FROM generate_series(190, 10, -20) AS hours CROSS JOIN bench.person;
+FROM generate_series(190, 10, -20) AS hours CROSS JOIN bench.person ORDER BY hours DESC;
 INSERT INTO pulsex.notifications (user_id, channel, kind, state, sent_at, read_at, created_at)
 SELECT user_id, 'in_app', 'briefing_ready', 'sent', at, CASE WHEN day > 3 THEN at END, at
 FROM (SELECT user_id, day, now() - day * interval '1 day' AS at
-    FROM generate_series(10, 1, -1) AS day CROSS JOIN bench.person) AS told;
+    FROM generate_series(10, 1, -1) AS day CROSS JOIN bench.person ORDER BY day DESC) AS told;
 INSERT INTO pulsex.notifications (user_id, channel, kind) SELECT user_id, 'in_app', 'waiting' FROM bench.person;
 INSERT INTO pulsex.notification_queue (user_id, notification_id, channel, available_at)
 SELECT user_id, notification_id, 'in_app', now() + interval '1 day' FROM pulsex.notifications WHERE state = 'pending';
@@ -74,16 +74,15 @@ WITHOUT = """SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', table_name, conn
 AGAIN = """SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', table_name, conname, definition) FROM bench.kept
     ORDER BY contype = 'p' DESC, contype = 'c' DESC"""
 DATABASE = "SELECT pg_database_size(current_database())"
-BRIEFINGS_SIZE = """SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size('pulsex.briefings'))
+BRIEFINGS_SIZE = """SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size('pulsex.briefings'))::bigint
     FROM pg_partition_tree('pulsex.briefings')"""
 MONTH = """SELECT (date_trunc('month', current_date - %s::int) + interval '1 month')::date AS month,
     (date_trunc('month', current_date - %s::int) + interval '2 months')::date"""
 DELETE = "DELETE FROM pulsex.briefings WHERE briefing_date >= %s AND briefing_date < %s"
-# As they are written: everybody's of one day after the other.
+# As they are written: everybody's of one day, then of the next.
 BRIEFINGS = """INSERT INTO pulsex.briefings (user_id, briefing_date, edition, title, content, search)
-    SELECT p.user_id, current_date - day, 'morning', d.title, d.content, d.search
-    FROM generate_series(%s::int, %s::int, -1) AS day CROSS JOIN bench.person AS p
-    INNER JOIN bench.document AS d ON d.n = (p.n * 7 + day * 31) %% %s"""
+    SELECT p.user_id, current_date - %(day)s::int, 'morning', d.title, d.content, d.search
+    FROM bench.person AS p INNER JOIN bench.document AS d ON d.n = (p.n * 7 + %(day)s * 31) %% %(documents)s"""
 
 
 @dataclass
@@ -101,7 +100,8 @@ class Place:
             documents.store(dba, DOCUMENTS, sections=1, items=1)
             fast.run_script(dba, PEOPLE, people=self.briefings // DAYS, days=DAYS)
             self._each(dba, WITHOUT)
-            in_parallel([partial(self._briefings, DAYS - 1, DAYS // 2), partial(self._briefings, DAYS // 2 - 1, 0)])
+            middle = DAYS // 2
+            in_parallel([partial(self._briefings, DAYS - 1, middle), partial(self._briefings, middle - 1, 0)])
             self._each(dba, AGAIN)
             dba.execute("VACUUM ANALYZE")
             dba.execute("CHECKPOINT")
@@ -117,7 +117,8 @@ class Place:
     def _briefings(self, oldest: int, newest: int) -> None:
         with psycopg.connect(self.url, autocommit=True) as dba:
             dba.execute("SET session_replication_role = replica")
-            dba.execute(BRIEFINGS, [oldest, newest, DOCUMENTS])
+            for day in range(oldest, newest - 1, -1):
+                dba.execute(BRIEFINGS, {"day": day, "documents": DOCUMENTS})
 
 
 def in_parallel(actions: list[Callable[[], None]]) -> None:
