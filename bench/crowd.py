@@ -73,7 +73,8 @@ INSERT INTO pulsex.notification_attempts (
 SELECT user_id, notification_id, 1, uuidv7(), created_at, created_at, 'failed'
 FROM pulsex.notifications WHERE state = 'dead';
 INSERT INTO pulsex.unsubscribe_tokens (user_id, token_hash, channel, kind, created_at, expires_at)
-SELECT user_id, sha256(uuid_send(uuidv7())), 'email', 'digest', now() - interval '61 days', now() + day * interval '1 day'
+SELECT user_id, sha256(uuid_send(uuidv7())), 'email', 'digest', now() - interval '61 days',
+    now() + day * interval '1 day'
 FROM bench.person, generate_series(0, 59, 3) AS day;
 INSERT INTO audit.events (user_id, occurred_at, table_name, action, payload, salt, commitment)
 SELECT user_id, now() - day * interval '1 day' + interval '1 minute', 'pulsex.user_preferences', 'update',

@@ -11,8 +11,8 @@ import psycopg
 
 SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 VOCABULARY = ["".join(word) for word in itertools.islice(itertools.product(SYLLABLES, repeat=3), 0, 343_000, 83)]
-LITTLE_WORDS = "the of and to in a is that for it was on as with at by from are this has not but".split()
-FREQUENT, RARE, UNKNOWN = VOCABULARY[0], VOCABULARY[-1], "nowhere"
+LITTLE_WORDS = ("the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "was", "on", "as", "with", "by", "from")
+FREQUENT, RARE = VOCABULARY[0], VOCABULARY[-1]
 TOPICS = ("business", "culture", "health", "local", "science", "sport", "technology", "world")
 
 TABLE = """
@@ -37,25 +37,24 @@ def documents(count: int, sections: int, items: int) -> Iterator[tuple[str, dict
         )
 
     for number in range(count):
-        yield words(9), {
-            "sections": [
-                {
-                    "topic": chance.choice(TOPICS),
-                    "headline": words(7),
-                    "items": [
-                        {
-                            "id": f"item-{number}-{section}-{item}",
-                            "title": words(7),
-                            "url": f"https://example.com/{number}/{section}/{item}",
-                            "source": f"source {chance.randrange(40)}",
-                            "summary": words(20),
-                        }
-                        for item in range(items)
-                    ],
-                }
-                for section in range(sections)
-            ]
-        }
+        content = [
+            {
+                "topic": chance.choice(TOPICS),
+                "headline": words(7),
+                "items": [
+                    {
+                        "id": f"item-{number}-{section}-{item}",
+                        "title": words(7),
+                        "url": f"https://example.com/{number}/{section}/{item}",
+                        "source": f"source {chance.randrange(40)}",
+                        "summary": words(20),
+                    }
+                    for item in range(items)
+                ],
+            }
+            for section in range(sections)
+        ]
+        yield words(9), {"sections": content}
 
 
 def store(dba: psycopg.Connection, count: int, sections: int, items: int) -> None:

@@ -50,7 +50,8 @@ SELECT user_id, 'morning', current_date + 1, now() + n % 1440 * interval '1 minu
 UPDATE pulsex.briefing_schedule SET briefing_date = current_date, due_at = now() - interval '1 minute'
 WHERE user_id IN (SELECT user_id FROM bench.person ORDER BY n LIMIT 100);
 INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, rating)
-SELECT user_id, current_date - day, 'morning', 3 FROM generate_series(190, 10, -20) AS day CROSS JOIN bench.person ORDER BY day DESC;
+SELECT user_id, current_date - day, 'morning', 3
+FROM generate_series(190, 10, -20) AS day CROSS JOIN bench.person ORDER BY day DESC;
 INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type, item_id)
 SELECT user_id, now() - hours * interval '1 hour', uuidv7(), 'opened', 'item-0-0-0'
 FROM generate_series(190, 10, -20) AS hours CROSS JOIN bench.person ORDER BY hours DESC;
@@ -74,8 +75,9 @@ WITHOUT = """SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', table_name, conn
 AGAIN = """SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', table_name, conname, definition) FROM bench.kept
     ORDER BY contype = 'p' DESC, contype = 'c' DESC"""
 DATABASE = "SELECT pg_database_size(current_database())"
-BRIEFINGS_SIZE = """SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size('pulsex.briefings'))::bigint
-    FROM pg_partition_tree('pulsex.briefings')"""
+BRIEFINGS_SIZE = """SELECT coalesce(
+        sum(pg_total_relation_size(relid)), pg_total_relation_size('pulsex.briefings')
+    )::bigint FROM pg_partition_tree('pulsex.briefings')"""
 MONTH = """SELECT (date_trunc('month', current_date - %s::int) + interval '1 month')::date AS month,
     (date_trunc('month', current_date - %s::int) + interval '2 months')::date"""
 DELETE = "DELETE FROM pulsex.briefings WHERE briefing_date >= %s AND briefing_date < %s"
@@ -128,7 +130,7 @@ def in_parallel(actions: list[Callable[[], None]]) -> None:
     def run(action: Callable[[], None]) -> None:
         try:
             action()
-        except BaseException as failure:  # noqa: BLE001  # raised below, by the thread that waits
+        except BaseException as failure:  # raised below, by the thread that waits
             failures.append(failure)
 
     threads = [threading.Thread(target=run, args=[action]) for action in actions]
@@ -220,7 +222,8 @@ def run(options: Options) -> bool:
     with fast.server() as running, ExitStack() as stack:
         places = [Place(f"{size:,}", fast.database(running, f"with_{size}"), size) for size in sizes]
         twin = places[-1]
-        plain = Place("not partitioned", fast.database(running, "plain", unpartitioned(Path(running.base_dir))), sizes[-1])
+        one_table = fast.database(running, "one_table", unpartitioned(Path(running.base_dir)))
+        plain = Place("not partitioned", one_table, sizes[-1])
         if options.large:
             places.append(Place(f"{LARGE:,}", fast.database(running, "large"), LARGE))
         load([*places, plain])
@@ -286,12 +289,14 @@ def growing(places: list[Place], crews: Mapping[str, Crew]) -> bool:
             what: [(place.briefings, medians[what][place.name] * 1e3) for place in places] for what in OPERATIONS
         },
     )  # fmt: skip
-    return all([
+    met = [
         report.target(
             f"{what}: {max(ratios(of.values())):.2f} times as long beside ten times as many briefings, at most {MOST}",
             met=max(ratios(of.values())) <= MOST,
-        ) for what, of in medians.items()
-    ])  # fmt: skip
+        )
+        for what, of in medians.items()
+    ]
+    return all(met)
 
 
 def ratios(values: Iterable[float]) -> list[float]:
@@ -334,8 +339,12 @@ def dropping(twin: Place, plain: Place) -> None:
     report.rows(
         f"Dropping {month:%B}, {rows:,} briefings", ("", "partition: DETACH, DROP", "rows: DELETE, VACUUM"),
         [
-            ("feedback on them, s", *rated), ("first statement, s", detach, delete), ("second statement, s", drop, vacuum),
-            ("both, s", detach + drop, delete + vacuum), ("MiB before", *before), ("MiB after", *after),
+            ("the feedback on them, s", *rated),
+            ("first statement, s", detach, delete),
+            ("second statement, s", drop, vacuum),
+            ("both, s", detach + drop, delete + vacuum),
+            ("MiB before", *before),
+            ("MiB after", *after),
         ],
     )  # fmt: skip
     report.note(f"DELETE and VACUUM take {(delete + vacuum) / (detach + drop):,.0f} times as long as DETACH and DROP.")

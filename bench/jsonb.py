@@ -114,8 +114,9 @@ def run(options: Options) -> bool:
 
 def searching(dba: psycopg.Connection, people: dict[str, str | None]) -> None:
     """Build every candidate and compare what they cost and what they save."""
+    create = "CREATE INDEX {} ON pulsex.briefings USING {}"
     built = {
-        name: report.seconds(partial(dba.execute, f"CREATE INDEX {NAMES[name]} ON pulsex.briefings USING {index.using}"))
+        name: report.seconds(partial(dba.execute, create.format(NAMES[name], index.using)))
         for name, index in INDEXES.items()
     }
     dba.execute("ANALYZE pulsex.briefings")
@@ -129,7 +130,8 @@ def searching(dba: psycopg.Connection, people: dict[str, str | None]) -> None:
                          ROUNDS, "writing"), scale=1e6,
     )  # fmt: skip
     report.rows(
-        f"Indexes on {briefings:,} briefings", ("index", "built in, s", "MiB", "% of the table", "a briefing costs, µs"),
+        f"Indexes on {briefings:,} briefings",
+        ("index", "built in, s", "MiB", "% of the table", "a briefing costs, µs"),
         [
             (name, built[name], sizes[name] / 2**20, 100 * sizes[name] / table, (writes[name] - writes[NONE]) * 1e6)
             for name in INDEXES
@@ -231,8 +233,9 @@ def stores(dba: psycopg.Connection) -> Iterator[tuple[str, Store]]:
     external = "ALTER TABLE {table} ALTER content SET STORAGE EXTERNAL, ALTER search SET STORAGE EXTERNAL"
     yield "not compressed", in_row("external", external)
     yield "pglz, what is longer goes first (EXTENDED both, the default)", in_row("extended")
-    yield "pglz, moved out of the row (toast_tuple_target 128)", in_row(
-        "moved_out", "ALTER TABLE {table} SET (toast_tuple_target = 128)"
+    yield (
+        "pglz, moved out of the row (toast_tuple_target 128)",
+        in_row("moved_out", "ALTER TABLE {table} SET (toast_tuple_target = 128)"),
     )
     yield "pglz, in a table of its own", Store(
         (f"CREATE TABLE bench.head ({HEAD}, {PRIMARY})", f"CREATE TABLE bench.body ({KEY}, {BODY}, {PRIMARY})"),
@@ -258,19 +261,23 @@ def storing(dba: psycopg.Connection, user_id: str) -> bool:
         ) for name, store in built.items()
     }  # fmt: skip
     report.rows(
-        "Stores", ("", "filled in, s", "MiB in all", "MiB of rows with a title"),
+        "Stores",
+        ("", "filled in, s", "MiB in all", "MiB of rows with a title"),
         [(name, loads[name], whole / 2**20, head / 2**20) for name, (whole, head) in sizes.items()],
     )
     medians: dict[str, dict[str, float]] = {}
     for what, action in ACTIONS.items():
         sides = {name: partial(action, dba, store, user_id) for name, store in built.items()}
         medians[what] = report.table(what, "ms", report.alternate(sides, ROUNDS, what), scale=1e3)
-    return all([
+    met = [
         report.target(
             f"{what}: as chosen {taken[CHOSEN] / min(taken.values()):.2f} times the best, at most {MOST}",
             met=taken[CHOSEN] <= MOST * min(taken.values()),
-        ) for what, taken in medians.items() if what != SELDOM
-    ])  # fmt: skip
+        )
+        for what, taken in medians.items()
+        if what != SELDOM
+    ]
+    return all(met)
 
 
 def insert(dba: psycopg.Connection, store: Store, where: str) -> None:
@@ -290,8 +297,11 @@ def median_of(dba: psycopg.Connection, query: str) -> float:
 
 def history(dba: psycopg.Connection, store: Store, user_id: str) -> float:
     """A page of titles."""
-    return median_of(dba, f"""SELECT briefing_date, edition, title, generated_at, read_at FROM {store.head}
-        WHERE user_id = '{user_id}' ORDER BY briefing_date DESC FETCH FIRST 100 ROWS WITH TIES""")
+    return median_of(
+        dba,
+        f"""SELECT briefing_date, edition, title, generated_at, read_at FROM {store.head}
+        WHERE user_id = '{user_id}' ORDER BY briefing_date DESC FETCH FIRST 100 ROWS WITH TIES""",
+    )
 
 
 def today(dba: psycopg.Connection, store: Store, user_id: str) -> float:
@@ -299,20 +309,32 @@ def today(dba: psycopg.Connection, store: Store, user_id: str) -> float:
     source = f"{store.head} AS b"
     if store.head != store.body:
         source += f" INNER JOIN {store.body} AS c ON {BODIES}"
-    return median_of(dba, ";".join(f"""SELECT b.*, content FROM {source} WHERE b.user_id = '{user_id}'
-        AND b.briefing_date = current_date - {day * 7} AND b.edition = 'morning'""" for day in range(10)))
+    return median_of(
+        dba,
+        ";".join(
+            f"""SELECT b.*, content FROM {source} WHERE b.user_id = '{user_id}'
+        AND b.briefing_date = current_date - {day * 7} AND b.edition = 'morning'"""
+            for day in range(10)
+        ),
+    )
 
 
 def look_through(dba: psycopg.Connection, store: Store, user_id: str) -> float:
     """What contains a topic, of all of a person's."""
-    return median_of(dba, f"""SELECT count(*) FROM {store.body} WHERE user_id = '{user_id}'
-        AND content @> '{TOPIC.value}'""")
+    return median_of(
+        dba,
+        f"""SELECT count(*) FROM {store.body} WHERE user_id = '{user_id}'
+        AND content @> '{TOPIC.value}'""",
+    )
 
 
 def look_for_a_word(dba: psycopg.Connection, store: Store, user_id: str) -> float:
     """What has a word, of all of a person's."""
-    return median_of(dba, f"""SELECT count(*) FROM {store.body} WHERE user_id = '{user_id}'
-        AND search @@ '{documents.FREQUENT}'""")
+    return median_of(
+        dba,
+        f"""SELECT count(*) FROM {store.body} WHERE user_id = '{user_id}'
+        AND search @@ '{documents.FREQUENT}'""",
+    )
 
 
 def publish(dba: psycopg.Connection, store: Store, _user_id: str) -> float:
@@ -328,8 +350,13 @@ def publish(dba: psycopg.Connection, store: Store, _user_id: str) -> float:
 def mark_read(dba: psycopg.Connection, store: Store, _user_id: str) -> float:
     """When everybody read yesterday's."""
     with dba.transaction(force_rollback=True):
-        return report.seconds(partial(dba.execute, f"""UPDATE {store.head} SET read_at = now()
-            WHERE briefing_date = current_date - 1 AND edition = 'morning'"""))
+        return report.seconds(
+            partial(
+                dba.execute,
+                f"""UPDATE {store.head} SET read_at = now()
+            WHERE briefing_date = current_date - 1 AND edition = 'morning'""",
+            )
+        )
 
 
 SELDOM = "Looking a person's 1,460 through for a topic"
