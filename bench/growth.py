@@ -15,9 +15,9 @@ from __future__ import annotations
 import itertools
 import shutil
 import statistics
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,7 +103,8 @@ class Place:
             fast.run_script(dba, PEOPLE, people=self.briefings // DAYS, days=DAYS)
             self._each(dba, WITHOUT)
             middle = DAYS // 2
-            in_parallel([partial(self._briefings, DAYS - 1, middle), partial(self._briefings, middle - 1, 0)])
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._briefings, (DAYS - 1, middle - 1), (middle, 0)))
             self._each(dba, AGAIN)
             dba.execute("VACUUM ANALYZE")
             dba.execute("CHECKPOINT")
@@ -121,25 +122,6 @@ class Place:
             dba.execute("SET session_replication_role = replica")
             for day in range(oldest, newest - 1, -1):
                 dba.execute(BRIEFINGS, {"day": day, "documents": DOCUMENTS})
-
-
-def in_parallel(actions: list[Callable[[], None]]) -> None:
-    """Do all at once; raise what the first that failed raised."""
-    failures: list[BaseException] = []
-
-    def run(action: Callable[[], None]) -> None:
-        try:
-            action()
-        except BaseException as failure:  # raised below, by the thread that waits
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=[action]) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 # What is done often ---------------------------------------------------------------------------------------------------
