@@ -56,7 +56,9 @@ RULES = [
                 "push_token_owners_device_fk on pulsex.push_token_owners"
             ),
             """DROP INDEX auth.identities_user_id_idx;
-            CREATE INDEX ON auth.identities (user_id) WHERE provider = 'email'""": "identities_user_fk on auth.identities",
+            CREATE INDEX ON auth.identities (user_id) WHERE provider = 'email'""": (
+                "identities_user_fk on auth.identities"
+            ),
         },
     ),
     Rule(
