@@ -370,7 +370,7 @@ CREATE TABLE pulsex.briefings (
     version integer NOT NULL DEFAULT 1,
     title text NOT NULL,
     content jsonb NOT NULL,
-    search tsvector STORAGE MAIN NOT NULL,
+    search tsvector NOT NULL,
     generated_at timestamptz NOT NULL DEFAULT now(),
     delivered_at timestamptz,
     read_at timestamptz,
@@ -382,6 +382,7 @@ CREATE TABLE pulsex.briefings (
     CONSTRAINT briefings_content_shape_check CHECK (pulsex.is_briefing_content(content)),
     CONSTRAINT briefings_content_size_check CHECK (octet_length(content::text) <= 262144)
 ) PARTITION BY RANGE (briefing_date);
+ALTER TABLE pulsex.briefings ALTER COLUMN search SET STORAGE MAIN;
 ALTER TABLE pulsex.briefings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.briefings FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.briefings IS

@@ -1,8 +1,8 @@
 -- The performance indexes, each with the query it serves. Primary keys already serve every read of one person's rows by
 -- date or id, because they start with user_id; what is here is for other orders, and for the workers. Each saves more
--- than it costs, or isn't here: `tox -e bench -- indexes` measures it. So there is none for the words and the content of
--- briefings, which are looked through by the primary key (db/performance_recommendations.md, JSONB), and none for what
--- refers to a time zone, a topic or a purpose of consent: such a row is taken away, if ever, once in years.
+-- than it costs, or isn't here: `tox -e bench -- indexes` measures it. So there is none for the words and the content
+-- of briefings, which are looked through by the primary key (db/performance_recommendations.md, JSONB), and none for
+-- what refers to a time zone, a topic or a purpose of consent: such a row is taken away, if ever, once in years.
 --
 -- They run on the empty tables that 001 made a moment before, and an index on a partitioned table can't be built
 -- concurrently anyway.
