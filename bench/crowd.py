@@ -92,7 +92,7 @@ FROM generate_series(1, {rare}) AS n;
 INSERT INTO gdpr.holds (user_id, category, reason, placed_at, released_at)
 SELECT uuidv7(), 'profile', 'A claim.', now() - interval '9 days', CASE WHEN n % 10 > 0 THEN now() END
 FROM generate_series(1, {rare} / 5) AS n;
-INSERT INTO gdpr.erasures (certificate) SELECT '{{}}' FROM generate_series(1, {rare} / 5);
+INSERT INTO gdpr.erasures (certificate) SELECT '{{}}' FROM generate_series(1, {rare} / 20);
 INSERT INTO gdpr.erasure_ledger (subject_hash, erasure_id, key_id)
 SELECT sha256(uuid_send(erasure_id)), erasure_id, erasure_id FROM gdpr.erasures;
 INSERT INTO gdpr.scrubs (erasure_id, relation, scrubbed_at)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench import report
+from bench import indexes, report
 from bench.options import Options
 from bench.results import GUIDE, Result, rewritten
 
@@ -79,3 +79,11 @@ def test_writing_a_result_leaves_the_json_and_the_guide(result, tmp_path):
     result.write(old.parent, guide)
     assert [file.name for file in old.parent.iterdir()] == ["erase.json"]
     assert "(results/erase.json)" in guide.read_text()
+
+
+def test_every_index_for_speed_is_measured(dba):
+    """What the catalogue has is what bench/indexes.py has a query for; one made here would be found."""
+    speed = f"SELECT name FROM ({indexes.INDEXES}) AS i WHERE NOT is_needed"
+    assert {name for (name,) in dba.rows(speed)} == indexes.CASES.keys()
+    dba.rows("CREATE INDEX users_status_idx ON pulsex.users (status)")
+    assert ("pulsex.users_status_idx",) in dba.rows(speed)
