@@ -324,7 +324,8 @@ def dropping(twin: Place, plain: Place) -> None:
         vacuum = report.seconds(partial(other.execute, "VACUUM pulsex.briefings"))
         after = [connection.execute(BRIEFINGS_SIZE).fetchone()[0] / 2**20 for connection in (dba, other)]
     report.rows(
-        f"Dropping {month:%B}, {rows:,} briefings", ("", "partition: DETACH, DROP", "rows: DELETE without triggers, VACUUM"),
+        f"Dropping {month:%B}, {rows:,} briefings",
+        ("", "partition: DETACH, DROP", "rows: DELETE without triggers, VACUUM"),
         [
             ("the feedback on them, s", *rated),
             ("first statement, s", detach, delete),
