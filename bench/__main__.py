@@ -10,7 +10,22 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import audit, bloat, concurrency, erase, harness, ingest, machine, queue, report, results, rls
+from bench import (
+    audit,
+    bloat,
+    concurrency,
+    erase,
+    growth,
+    harness,
+    indexes,
+    ingest,
+    jsonb,
+    machine,
+    queue,
+    report,
+    results,
+    rls,
+)
 from bench.options import Options
 from bench.record import Cell
 
@@ -19,8 +34,11 @@ PARTS: dict[str, Callable[[Options], bool]] = {
     "bloat": bloat.run,
     "concurrency": concurrency.run,
     "erase": erase.run,
+    "growth": growth.run,
     "harness": harness.run,
+    "indexes": indexes.run,
     "ingest": ingest.run,
+    "jsonb": jsonb.run,
     "queue": queue.run,
     "rls": rls.run,
 }

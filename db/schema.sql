@@ -6686,6 +6686,7 @@ CREATE TABLE pulsex.briefings (
     CONSTRAINT briefings_version_check CHECK ((version >= 1))
 )
 PARTITION BY RANGE (briefing_date);
+ALTER TABLE ONLY pulsex.briefings ALTER COLUMN search SET STORAGE MAIN;
 
 ALTER TABLE ONLY pulsex.briefings FORCE ROW LEVEL SECURITY;
 
@@ -6697,7 +6698,8 @@ COMMENT ON COLUMN pulsex.briefings.version IS 'Grows by one each time other cont
 
 COMMENT ON COLUMN pulsex.briefings.content IS 'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
 
-COMMENT ON COLUMN pulsex.briefings.search IS 'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
+COMMENT ON COLUMN pulsex.briefings.search IS 'Title (A), headlines and item titles (B), summaries (C); set on publishing. In the row, where content makes place for
+it (STORAGE MAIN): a search looks through all of a person''s, and what is out of the row is looked up one by one.';
 
 CREATE TABLE pulsex.devices (
     user_id uuid NOT NULL,
@@ -7187,14 +7189,6 @@ CREATE INDEX sessions_expires_at_idx ON auth.sessions USING btree (expires_at);
 
 COMMENT ON INDEX auth.sessions_expires_at_idx IS 'Purging what expired long ago.';
 
-CREATE INDEX sessions_user_id_family_id_idx ON auth.sessions USING btree (user_id, family_id);
-
-COMMENT ON INDEX auth.sessions_user_id_family_id_idx IS 'auth.end_session and reuse detection: revoke a whole family.';
-
-CREATE INDEX consents_purpose_idx ON gdpr.consents USING btree (purpose);
-
-COMMENT ON INDEX gdpr.consents_purpose_idx IS 'Foreign key consents_purpose_fk: whether a purpose was ever asked for.';
-
 CREATE INDEX erasure_ledger_erasure_id_idx ON gdpr.erasure_ledger USING btree (erasure_id);
 
 COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';
@@ -7226,15 +7220,6 @@ COMMENT ON INDEX pulsex.briefing_schedule_due_at_idx IS 'pulsex.due_briefings: d
 CREATE INDEX briefing_schedule_parked_date_idx ON pulsex.briefing_schedule USING btree (parked_date, user_id) WHERE (parked_date IS NOT NULL);
 
 COMMENT ON INDEX pulsex.briefing_schedule_parked_date_idx IS 'ops.parked_briefings: what was given up, newest first.';
-
-CREATE INDEX briefings_content_idx ON ONLY pulsex.briefings USING gin (content jsonb_path_ops);
-
-COMMENT ON INDEX pulsex.briefings_content_idx IS 'content @> filter over everybody, for operators: a person''s own pulsex.find_briefings goes by the primary key.
-jsonb_path_ops serves only @>, @@ and @?, and is smaller and faster at it than the default operator class.';
-
-CREATE INDEX briefings_search_idx ON ONLY pulsex.briefings USING gin (search);
-
-COMMENT ON INDEX pulsex.briefings_search_idx IS 'search @@ query over everybody, for operators: a person''s own pulsex.search_briefings goes by the primary key.';
 
 CREATE INDEX engagement_daily_day_idx ON pulsex.engagement_daily USING brin (day);
 
@@ -7268,14 +7253,6 @@ COMMENT ON INDEX pulsex.push_token_owners_user_id_device_id_idx IS 'Foreign key 
 CREATE INDEX unsubscribe_tokens_expires_at_idx ON pulsex.unsubscribe_tokens USING btree (expires_at);
 
 COMMENT ON INDEX pulsex.unsubscribe_tokens_expires_at_idx IS 'ops.purge_unsubscribe_tokens: what expired.';
-
-CREATE INDEX user_topics_topic_id_idx ON pulsex.user_topics USING btree (topic_id);
-
-COMMENT ON INDEX pulsex.user_topics_topic_id_idx IS 'Foreign key user_topics_topic_fk: who follows a topic.';
-
-CREATE INDEX users_time_zone_idx ON pulsex.users USING btree (time_zone);
-
-COMMENT ON INDEX pulsex.users_time_zone_idx IS 'Foreign key users_time_zone_fk: who lives by a zone whose rules changed.';
 
 CREATE OR REPLACE VIEW ops.partition_health WITH (security_invoker='true', security_barrier='true') AS
  SELECT r.schema_name,

@@ -382,6 +382,7 @@ CREATE TABLE pulsex.briefings (
     CONSTRAINT briefings_content_shape_check CHECK (pulsex.is_briefing_content(content)),
     CONSTRAINT briefings_content_size_check CHECK (octet_length(content::text) <= 262144)
 ) PARTITION BY RANGE (briefing_date);
+ALTER TABLE pulsex.briefings ALTER COLUMN search SET STORAGE MAIN;
 ALTER TABLE pulsex.briefings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pulsex.briefings FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE pulsex.briefings IS
@@ -390,7 +391,8 @@ COMMENT ON COLUMN pulsex.briefings.version IS 'Grows by one each time other cont
 COMMENT ON COLUMN pulsex.briefings.content IS
 'The document, in the shape of pulsex.is_briefing_content, at most 256 KiB.';
 COMMENT ON COLUMN pulsex.briefings.search IS
-'Title (A), headlines and item titles (B), summaries (C); set on publishing.';
+'Title (A), headlines and item titles (B), summaries (C); set on publishing. In the row, where content makes place for
+it (STORAGE MAIN): a search looks through all of a person''s, and what is out of the row is looked up one by one.';
 
 CREATE FUNCTION pulsex.keep_first_times() RETURNS trigger
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = ''

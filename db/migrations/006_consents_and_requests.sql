@@ -71,8 +71,6 @@ COMMENT ON COLUMN gdpr.consents.is_granted IS 'True: given. False: withdrawn, or
 COMMENT ON COLUMN gdpr.consents.policy_version IS 'Which text the person had before them.';
 COMMENT ON COLUMN gdpr.consents.recorded_by IS
 'person: in their own session; officer: by the data protection officer, who was told on paper or by telephone.';
-CREATE INDEX consents_purpose_idx ON gdpr.consents (purpose);
-COMMENT ON INDEX gdpr.consents_purpose_idx IS 'Foreign key consents_purpose_fk: whether a purpose was ever asked for.';
 
 -- Written once -------------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ SAME = {
     REVOKE SELECT (version) ON ops.schema_migrations FROM PUBLIC""",
     "a row written as it was": "ALTER TABLE pulsex.topics DISABLE TRIGGER USER; UPDATE pulsex.topics SET label = label",
     "a column that came and went": "ALTER TABLE pulsex.topics ADD n integer; ALTER TABLE pulsex.topics DROP n",
-    "an object made again": "DROP INDEX pulsex.users_time_zone_idx; {users_time_zone_idx}",
+    "an object made again": "DROP INDEX auth.identities_user_id_idx; {identities_user_id_idx}",
     "other settings": """SET LOCAL TimeZone = 'Asia/Kathmandu'; SET LOCAL bytea_output = 'escape';
     SET LOCAL DateStyle = 'German'""",
 }
@@ -156,7 +156,7 @@ def named(dba):
         "database": "SELECT current_database()",
         "partition": partition,
         "health": "SELECT rtrim(pg_get_viewdef('ops.health'::regclass), ';')",
-        "users_time_zone_idx": "SELECT pg_get_indexdef('pulsex.users_time_zone_idx'::regclass)",
+        "identities_user_id_idx": "SELECT pg_get_indexdef('auth.identities_user_id_idx'::regclass)",
     }
     dba.rows("SELECT")
 
@@ -194,7 +194,7 @@ def test_what_is_no_change_is_not_seen(dba, before, named, what):
     """What comes back to where it was, or how one looks at it, makes no difference."""
     dba.connection.execute(named(SAME[what]))
     after = fingerprint.take(dba.connection)
-    comment = "comment index pulsex.users_time_zone_idx"  # it went with the index
+    comment = "comment index auth.identities_user_id_idx"  # it went with the index
     assert [line for line in difference(before, after) if comment not in line] == []
 
 

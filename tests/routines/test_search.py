@@ -51,6 +51,15 @@ def test_any_text_is_a_query(alice, library, query, want):
     assert len(titles) == want
 
 
+def test_the_words_of_a_long_briefing_stay_in_its_row(alice, dba, published):
+    """What is moved out of a row that is too long is the content; a search looks through the words of all."""
+    long = DOCUMENT % ("cities", "News", "a", "Ships", " ".join(f"harbour{n}" for n in range(300)))
+    dba.rows("SELECT pulsex.publish_briefing(%s, %s, %s)", alice.user_id, published.briefing_date, long)
+    apart = """SELECT pg_column_toast_chunk_id(search) IS NOT NULL, pg_column_toast_chunk_id(content) IS NOT NULL
+        FROM pulsex.briefings WHERE user_id = %s AND briefing_date = %s"""
+    dba.results_eq(apart, [(False, True)], alice.user_id, published.briefing_date)
+
+
 @pytest.mark.commits
 def test_a_language_changed_later_still_finds_words_as_they_are_written(alice, library):
     """Briefings stemmed in English are found in a German person's search by the very word."""

@@ -45,7 +45,7 @@ RULES = [
     Rule(
         "an index is called after its table and columns",
         f"SELECT name FROM ({INDEXES}) AS i WHERE index_name !~ ('^' || relname || '_[a-z0-9_]+_idx$')",
-        {"ALTER INDEX pulsex.users_time_zone_idx RENAME TO by_zone": "pulsex.by_zone"},
+        {"ALTER INDEX auth.identities_user_id_idx RENAME TO by_person": "auth.by_person"},
     ),
     Rule(
         "a trigger is called after its table and what it does",
@@ -90,7 +90,7 @@ RULES = [
     Rule(
         "every index that isn't a constraint's has a comment",
         f"SELECT name FROM ({INDEXES}) AS i WHERE obj_description(oid, 'pg_class') IS NULL",
-        {"COMMENT ON INDEX pulsex.users_time_zone_idx IS NULL": "pulsex.users_time_zone_idx"},
+        {"COMMENT ON INDEX auth.identities_user_id_idx IS NULL": "auth.identities_user_id_idx"},
     ),
     Rule(
         "every role of ours has a comment",

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from bench import report, stories, wire
+from bench import indexes, report, stories, wire
 from bench.options import Options
 from bench.results import GUIDE, Result, rewritten
 
@@ -108,3 +108,11 @@ def test_everybody_has_ten_briefings_the_last_one_today():
     assert {cadence: (len(set(of)), max(of)) for cadence, of in days.items()} == dict.fromkeys(
         stories.CADENCES, (stories.EACH, today)
     )
+
+
+def test_every_index_for_speed_is_measured(dba):
+    """What the catalogue has is what bench/indexes.py has a query for; one made here would be found."""
+    speed = f"SELECT name FROM ({indexes.INDEXES}) AS i WHERE NOT is_needed"
+    assert {name for (name,) in dba.rows(speed)} == indexes.CASES.keys()
+    dba.rows("CREATE INDEX users_status_idx ON pulsex.users (status)")
+    assert ("pulsex.users_status_idx",) in dba.rows(speed)
