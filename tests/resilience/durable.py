@@ -1,0 +1,132 @@
+"""A server of a test's own that keeps what it commits, on disk, and what can be done to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from pulsex import cluster, throwaway
+from tests.harness import CAST
+
+PATIENCE = 30  # seconds
+# As PostgreSQL comes, but for the ports and the number of connections; syncfs makes recovery ask the file system once
+# instead of opening each of two thousand files, and is as durable.
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "autovacuum": "on",
+    "wal_level": "replica",
+    "recovery_init_sync_method": "syncfs",
+    "max_connections": "40",
+    "superuser_reserved_connections": "2",
+    "reserved_connections": "2",
+    "logging_collector": "off",
+}
+
+
+@dataclass
+class Durable:
+    """A running server, and the database with the cast in it."""
+
+    server: throwaway.Throwaway
+
+    @property
+    def url(self) -> str:
+        """The superuser's URL."""
+        return self.server.url(database=CAST)
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return Path(self.server.get_data_directory())
+
+    def family(self) -> list[psutil.Process]:
+        """Return the postmaster and all its children."""
+        postmaster = psutil.Process(self.server.server_pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def clients(self) -> list[psutil.Process]:
+        """Return the backends that serve a client of the database, but for the superuser's."""
+        return [process for process in self.family()[1:] if f" {CAST} 127.0.0.1(" in title(process, "pulsex_")]
+
+    def crash_postmaster(self) -> None:
+        """SIGKILL: nobody tells the children, the shared memory stays behind."""
+        crash(self.server, signal.SIGKILL)
+
+    def crash_backend(self, dice: random.Random) -> None:
+        """SIGKILL somebody's backend: the postmaster ends all others, and recovers; return when it is up again."""
+        before = self.clients()
+        os.kill(dice.choice(before).pid, signal.SIGKILL)
+        psutil.wait_procs(before, PATIENCE)
+        self.await_up()
+
+    def await_up(self) -> None:
+        """Return when the server takes connections."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
+                return
+            assert time.monotonic() < deadline, "it doesn't come up"
+            time.sleep(0.02)
+
+    def amcheck(self) -> str:
+        """Have pg_amcheck compare every index with its table, and return what it says: nothing when all is well."""
+        target = psycopg.conninfo.conninfo_to_dict(self.url)
+        program = Path(self.server.postgres).with_name("pg_amcheck")
+        where = [f"--host={target['host']}", f"--port={target['port']}", f"--username={target['user']}"]
+        how = ["--install-missing", "--heapallindexed", "--checkunique", "--rootdescend"]
+        done = subprocess.run([program, *where, *how, target["dbname"]], capture_output=True, text=True)
+        return done.stdout + (f"{done.stderr}it ended with {done.returncode}" if done.returncode else "")
+
+
+def title(process: psutil.Process, holding: str) -> str:
+    """Return how a process calls itself if that has this in it, else nothing; it may have ended."""
+    with contextlib.suppress(psutil.Error):
+        said = " ".join(process.cmdline())
+        return said if holding in said else ""
+    return ""
+
+
+def crash(server: throwaway.Throwaway, blow: signal.Signals) -> None:
+    """End a server's postmaster so, and return when all its processes are gone."""
+    family = psutil.Process(server.server_pid).children(recursive=True)
+    os.kill(server.server_pid, blow)
+    server.child_process.wait(PATIENCE)
+    server.child_process = None
+    _, alive = psutil.wait_procs(family, PATIENCE)
+    assert not alive
+
+
+@contextlib.contextmanager
+def serving(data: Path, place: Path, **settings: str) -> Iterator[Durable]:
+    """Run a copy of a prepared data directory in the scratch directory ``place``; ``settings`` overrule SETTINGS."""
+    arguments = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | settings).items())
+    how = throwaway.settings(place) | {"postgres_args": f"-h 127.0.0.1 {arguments}"}
+    server = throwaway.Throwaway(**how, copy_data_from=str(data))
+    try:
+        yield Durable(server)
+    finally:
+        server.stop(signal.SIGQUIT)  # what it could still write, nobody will read
+
+
+def limit_files(processes: list[psutil.Process], octets: int | None) -> None:
+    """Let these processes write no file beyond so many octets, or (None) as far as the disk has room.
+
+    The kernel lets a process's own user do this, and root only with a capability that containers lack: as the former.
+    """
+    user = cluster.server_user()
+    who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+    for process in processes:
+        limit = "unlimited" if octets is None else str(octets)
+        subprocess.run(["prlimit", f"--pid={process.pid}", f"--fsize={limit}:"], check=True, cwd="/", **who)
