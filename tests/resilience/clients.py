@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import random
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -144,6 +144,7 @@ class Publisher:
     ledger: Ledger
     dice: random.Random
     people: Sequence[Person]
+    content: Callable[[], str] = lambda: CONTENT
     roles: Sequence[str] = ("pulsex_worker",)
 
     def act(self, worker: psycopg.Connection) -> str:
@@ -156,7 +157,7 @@ class Publisher:
         """Publish the briefing of a person's day."""
         title = uuid.uuid4().hex
         with self.ledger.transaction(worker) as facts:
-            version = one(worker, PUBLISH, user_id, day, CONTENT, title)
+            version = one(worker, PUBLISH, user_id, day, self.content(), title)
             facts["briefing", user_id, str(day)] = f"{version} {title}"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -73,9 +72,18 @@ class Crowd:
 
     def await_commits(self, count: int) -> None:
         """Return when so many more transactions were committed."""
-        wanted, deadline = self.ledger.commits + count, time.monotonic() + PATIENCE
-        while self.ledger.commits < wanted and not self.errors:
-            assert time.monotonic() < deadline, f"no more than {self.ledger.commits} of {wanted} commits"
+        wanted = self.ledger.commits + count
+        self.await_that(lambda: self.ledger.commits >= wanted)
+
+    def await_refusals(self, count: int) -> None:
+        """Return when so many transactions were refused for a reason that is expected."""
+        self.await_that(lambda: self.refused.total() >= count)
+
+    def await_that(self, come_true: Callable[[], bool]) -> None:
+        """Return when something has come true, or somebody was told what they shouldn't be."""
+        deadline = time.monotonic() + PATIENCE
+        while not come_true() and not self.errors:
+            assert time.monotonic() < deadline, f"{self.ledger.commits} commits, {self.refused} refused, and no more"
             self.stop.wait(0.01)
 
     def _run(self, client: Client) -> None:
@@ -93,7 +101,7 @@ class Crowd:
                 lines.append(psycopg.connect(self.url, user=role, autocommit=True))
             while not self.stop.wait(self.pause):
                 self._act(client, lines)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             if len(lines) == len(client.roles) and not any(broke(line, error) for line in lines):
                 raise
             self.reconnects += 1
@@ -109,7 +117,7 @@ class Crowd:
         except AGAIN:
             self.again += 1
         except psycopg.Error as error:
-            if error.sqlstate not in self.expected:
+            if error.sqlstate not in self.expected or any(broke(line, error) for line in lines):
                 raise
             self.refused[error.sqlstate] += 1
         else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,16 @@ SETTINGS = {
     "reserved_connections": "2",
     "logging_collector": "off",
 }
+# The kernel lets a process's own user do this, and root only with a capability that containers lack: as the former.
+LIMIT = """
+import contextlib, os, resource, sys
+uid, gid, octets, *pids = sys.argv[1:]
+uid and (os.setgroups([]), os.setgid(int(gid)), os.setuid(int(uid)))
+for pid in pids:
+    with contextlib.suppress(ProcessLookupError):
+        _, hard = resource.prlimit(int(pid), resource.RLIMIT_FSIZE)
+        resource.prlimit(int(pid), resource.RLIMIT_FSIZE, (int(octets), hard))
+"""
 
 
 @dataclass
@@ -121,12 +133,8 @@ def serving(data: Path, place: Path, **settings: str) -> Iterator[Durable]:
 
 
 def limit_files(processes: list[psutil.Process], octets: int | None) -> None:
-    """Let these processes write no file beyond so many octets, or (None) as far as the disk has room.
-
-    The kernel lets a process's own user do this, and root only with a capability that containers lack: as the former.
-    """
+    """Let these processes write no file beyond so many octets, or (None) as far as the disk has room."""
     user = cluster.server_user()
-    who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-    for process in processes:
-        limit = "unlimited" if octets is None else str(octets)
-        subprocess.run(["prlimit", f"--pid={process.pid}", f"--fsize={limit}:"], check=True, cwd="/", **who)
+    who = [str(user.pw_uid), str(user.pw_gid)] if user else ["", ""]
+    limit = str(resource.RLIM_INFINITY if octets is None else octets)
+    subprocess.run([sys.executable, "-I", "-S", "-c", LIMIT, *who, limit, *(str(p.pid) for p in processes)], check=True)

@@ -58,7 +58,7 @@ def count_rows(connection: psycopg.Connection) -> int:
 
 
 def audit_findings(connection: psycopg.Connection, expected_digest: bytes | None = None) -> list[tuple]:
-    """Return what audit.verify() finds wrong, given the last digest that somebody was told; nothing when all is well."""
+    """Return what audit.verify() finds wrong, given the last digest that somebody was told."""
     with connection.transaction():
         connection.execute("SET LOCAL ROLE pulsex_privacy")
         return connection.execute("SELECT * FROM audit.verify(%s)", [expected_digest]).fetchall()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg import errors
 
 # Of each kind of fact all there are: the person's id, the rest of the key, and last the value.
 FACTS = {
@@ -26,12 +25,12 @@ FACTS = {
         WHERE outcome <> 'lease_expired'""",
 }
 Fact = tuple[str, ...]  # its kind, whose it is, and the rest of its key
-SHUTDOWN = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
+LAST_WORDS = ("FATAL", "PANIC")
 
 
 def broke(connection: psycopg.Connection, error: psycopg.Error) -> bool:
     """Tell whether an error was the end of the connection; the server says so a moment before it hangs up."""
-    return connection.closed or isinstance(error, SHUTDOWN)
+    return connection.closed or error.diag.severity_nonlocalized in LAST_WORDS
 
 
 @dataclass
