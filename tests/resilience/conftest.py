@@ -1,4 +1,4 @@
-"""Fixtures: a server that may crash."""
+"""Fixtures: a server that may crash, and the pooler's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 
 from conftest import PREPARED
 from pulsex import throwaway
+from tests.pooler.conftest import pgbouncer, start_pooler
 from tests.resilience import durable
+
+__all__ = ["pgbouncer", "start_pooler"]
 
 
 @pytest.fixture
