@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "long: takes seconds, so it starts first, lest a worker sit alone with it at the end"
     )
+    config.addinivalue_line("markers", "soak: takes minutes, or what few machines allow: for tox -e soak alone")
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
     elif not config.option.collectonly:

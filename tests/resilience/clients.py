@@ -21,6 +21,8 @@ TOPICS = ("science", "cities")
 REGISTER = "SELECT auth.register_user(%s, %s, 'Somebody', 'Europe/Lisbon')"
 PUBLISH = "SELECT pulsex.publish_briefing(%s, %s, %s, %s)"
 CLAIM = "SELECT user_id, notification_id, lease_token FROM pulsex.claim_notifications(%s, %s, p_at => %s)"
+OLD_PARTITION = """SELECT ops.make_next_partition(
+    'pulsex', %s, 0, (now() AT TIME ZONE 'UTC' - interval '5 years')::date)"""
 COMPLETE = "SELECT pulsex.complete_notifications(%s, %s, %s)"
 
 
@@ -54,6 +56,7 @@ class Person:
     token: str | None = None  # None: they must sign in
     handed_out: str | None = None
     roles: Sequence[str] = ("pulsex_app", "pulsex_auth")
+    pace: float = 1
 
     def act(self, app: psycopg.Connection, sign_in: psycopg.Connection) -> str:
         """Do one of the things that people do."""
@@ -146,6 +149,7 @@ class Publisher:
     people: Sequence[Person]
     content: Callable[[], str] = lambda: CONTENT
     roles: Sequence[str] = ("pulsex_worker",)
+    pace: float = 1
 
     def act(self, worker: psycopg.Connection) -> str:
         """Publish one again, with another title than ever before."""
@@ -169,14 +173,14 @@ class Notifier:
     dice: random.Random
     people: Sequence[Person]
     roles: Sequence[str] = ("pulsex_worker",)
+    pace: float = 1
 
     def act(self, worker: psycopg.Connection) -> str:
-        """Enqueue three."""
+        """Enqueue one, for which two senders need less time than this."""
+        user_id = self.dice.choice(self.people).user_id
         with self.ledger.transaction(worker) as facts:
-            for _ in range(3):
-                user_id = self.dice.choice(self.people).user_id
-                told = one(worker, "SELECT pulsex.enqueue_notification(%s, 'in_app', 'tip')", user_id)
-                facts["notification", user_id, str(told)] = "tip"
+            told = one(worker, "SELECT pulsex.enqueue_notification(%s, 'in_app', 'tip')", user_id)
+            facts["notification", user_id, str(told)] = "tip"
         return "enqueue"
 
 
@@ -188,6 +192,7 @@ class Sender:
     dice: random.Random
     leased: list[tuple[tuple, bool]] = field(default_factory=list)  # and whether sending it will fail
     roles: Sequence[str] = ("pulsex_worker",)
+    pace: float = 1
 
     def act(self, worker: psycopg.Connection) -> str:
         """Settle one that is leased, or lease some more."""
@@ -249,6 +254,7 @@ class Eraser:
     dice: random.Random
     asked: list[str] = field(default_factory=list)  # who was to be erased, since somebody looked
     roles: Sequence[str] = ("pulsex_privacy", "pulsex_auth", "pulsex_worker", "pulsex_app")
+    pace: float = 20
 
     def act(self, privacy: psycopg.Connection, *others: psycopg.Connection) -> str:
         """One whole life."""
@@ -287,11 +293,14 @@ class Maintainer:
     ledger: Ledger
     digest: bytes | None = None
     roles: Sequence[str] = ("pulsex_worker",)
+    pace: float = 20
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def act(self, worker: psycopg.Connection) -> str:
-        """Seal, and now and then do everything."""
-        if next(self.numbers) % 50 == 25:
+        """Seal, and now and then do everything, with an old partition to expire."""
+        if next(self.numbers) % 20 == 10:
+            for table in ("briefings", "engagement_events"):
+                worker.execute(OLD_PARTITION, [table])
             worker.execute("CALL ops.run_maintenance()")
             return "maintain"
         with self.ledger.transaction(worker):

@@ -32,6 +32,7 @@ class Client(Protocol):
     """Who acts, again and again, through a connection for each of its roles."""
 
     roles: Sequence[str]
+    pace: float  # how many times as long as others it thinks
 
     def act(self, *lines: psycopg.Connection) -> str:
         """Do one thing; return what kind of thing it was."""
@@ -99,7 +100,7 @@ class Crowd:
         try:
             for role in client.roles:
                 lines.append(psycopg.connect(self.url, user=role, autocommit=True))
-            while not self.stop.wait(self.pause):
+            while not self.stop.wait(self.pause * client.pace):
                 self._act(client, lines)
         except psycopg.Error as error:
             if len(lines) == len(client.roles) and not any(broke(line, error) for line in lines):

@@ -72,15 +72,15 @@ class Durable:
         """Return the backends that serve a client of the database, but for the superuser's."""
         return [process for process in self.family()[1:] if f" {CAST} 127.0.0.1(" in title(process, "pulsex_")]
 
-    def crash_postmaster(self) -> None:
-        """SIGKILL: nobody tells the children, the shared memory stays behind."""
-        crash(self.server, signal.SIGKILL)
-
-    def crash_backend(self, dice: random.Random) -> None:
-        """SIGKILL somebody's backend: the postmaster ends all others, and recovers; return when it is up again."""
-        before = self.clients()
-        os.kill(dice.choice(before).pid, signal.SIGKILL)
-        psutil.wait_procs(before, PATIENCE)
+    def crash(self, dice: random.Random, *, postmaster: bool) -> None:
+        """SIGKILL the postmaster, which tells nobody, or somebody's backend; return when the server is up again."""
+        if postmaster:
+            crash(self.server, signal.SIGKILL)
+            self.server.start()
+        else:
+            before = self.clients()
+            os.kill(dice.choice(before).pid, signal.SIGKILL)
+            psutil.wait_procs(before, PATIENCE)  # the postmaster ends all of them
         self.await_up()
 
     def await_up(self) -> None:

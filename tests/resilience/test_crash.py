@@ -28,11 +28,7 @@ def test_a_crash_loses_nothing_that_was_acknowledged(durable_server, figures):
     for number in range(CRASHES):
         with crowd.at_work():
             crowd.await_commits(COMMITS)
-            if number % 2 == 0:
-                durable_server.crash_postmaster()
-                durable_server.server.start()
-            else:
-                durable_server.crash_backend(dice)
+            durable_server.crash(dice, postmaster=number % 2 == 0)
             crowd.await_commits(COMMITS // 3)
         everything_holds(durable_server, people, figures)
         figures["crashes survived"] += 1
