@@ -76,10 +76,6 @@ class Crowd:
         wanted = self.ledger.commits + count
         self.await_that(lambda: self.ledger.commits >= wanted)
 
-    def await_refusals(self, count: int) -> None:
-        """Return when so many transactions were refused for a reason that is expected."""
-        self.await_that(lambda: self.refused.total() >= count)
-
     def await_that(self, come_true: Callable[[], bool]) -> None:
         """Return when something has come true, or somebody was told what they shouldn't be."""
         deadline = time.monotonic() + PATIENCE

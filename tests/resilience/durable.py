@@ -83,6 +83,11 @@ class Durable:
             psutil.wait_procs(before, PATIENCE)  # the postmaster ends all of them
         self.await_up()
 
+    def await_end(self) -> None:
+        """Return when the server has stopped by itself, so that it can be started again."""
+        self.server.child_process.wait(PATIENCE)
+        self.server.child_process = None
+
     def await_up(self) -> None:
         """Return when the server takes connections."""
         deadline = time.monotonic() + PATIENCE
