@@ -76,26 +76,31 @@ class Durable:
         """SIGKILL the postmaster, which tells nobody, or somebody's backend; return when the server is up again."""
         if postmaster:
             crash(self.server, signal.SIGKILL)
-            self.server.start()
         else:
             before = self.clients()
             os.kill(dice.choice(before).pid, signal.SIGKILL)
             psutil.wait_procs(before, PATIENCE)  # the postmaster ends all of them
-        self.await_up()
+        self.revive()
 
     def await_end(self) -> None:
-        """Return when the server has stopped by itself, so that it can be started again."""
+        """Return when the server has stopped by itself."""
         self.server.child_process.wait(PATIENCE)
-        self.server.child_process = None
 
-    def await_up(self) -> None:
-        """Return when the server takes connections."""
+    def revive(self) -> None:
+        """Start the server again if it has stopped by itself; return when it is up."""
         deadline = time.monotonic() + PATIENCE
-        while True:
-            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
-                return
+        while not self.is_up():
+            if not self.server.child_process or self.server.child_process.poll() is not None:
+                self.server.child_process = None  # or it would think that it runs
+                self.server.start()
             assert time.monotonic() < deadline, "it doesn't come up"
             time.sleep(0.02)
+
+    def is_up(self) -> bool:
+        """Tell whether the server takes connections."""
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
+            return True
+        return False
 
     def amcheck(self) -> str:
         """Have pg_amcheck compare every index with its table, and return what it says: nothing when all is well."""
@@ -125,12 +130,16 @@ def crash(server: throwaway.Throwaway, blow: signal.Signals) -> None:
     assert not alive
 
 
+def configured(place: Path, **settings: str) -> dict[str, object]:
+    """Return what testing.postgresql needs to know of such a server in ``place``; ``settings`` overrule SETTINGS."""
+    arguments = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | settings).items())
+    return throwaway.settings(place) | {"postgres_args": f"-h 127.0.0.1 {arguments}"}
+
+
 @contextlib.contextmanager
 def serving(data: Path, place: Path, **settings: str) -> Iterator[Durable]:
     """Run a copy of a prepared data directory in the scratch directory ``place``; ``settings`` overrule SETTINGS."""
-    arguments = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | settings).items())
-    how = throwaway.settings(place) | {"postgres_args": f"-h 127.0.0.1 {arguments}"}
-    server = throwaway.Throwaway(**how, copy_data_from=str(data))
+    server = throwaway.Throwaway(**configured(place, **settings), copy_data_from=str(data))
     try:
         yield Durable(server)
     finally:

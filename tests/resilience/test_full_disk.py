@@ -11,13 +11,18 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from conftest import PREPARED
+from pulsex import throwaway
+from tests.resilience import small_disks
 from tests.resilience.aftermath import everything_holds
 from tests.resilience.clients import Everybody, Publisher, everybody
 from tests.resilience.crowd import Crowd
 from tests.resilience.durable import Durable, limit_files
+from tests.resilience.small_disks import Disk
 
 # PostgreSQL has a SQLSTATE for ENOSPC, and none for the limit's EFBIG, which only this stand-in meets.
 TOO_LARGE = "XX000"
@@ -80,7 +85,46 @@ def test_a_log_that_cannot_be_written_is_a_crash_and_no_loss(durable_server, fig
     with crowd.at_work():
         limit_files(durable_server.family(), LOG_ROOM)
         durable_server.await_end()
-        durable_server.server.start()
+        durable_server.revive()
         crowd.await_commits(COMMITS)
     figures["crashes survived"] += 1
     everything_holds(durable_server, people, figures)
+
+
+@pytest.fixture
+def on_small_disks(request: pytest.FixtureRequest) -> Iterator[tuple[Durable, Disk, Disk]]:
+    """A server with file systems of its own for its tables and its log."""
+    if not small_disks.mountable():
+        pytest.skip("we may not mount a file system here: the limit on the size of files has to do")
+    data = Path(request.config.stash[PREPARED][1])
+    with throwaway.scratch(on_disk=True) as place, small_disks.serving(data, place) as found:
+        yield found
+
+
+@pytest.mark.soak
+def test_a_file_system_without_room_for_tables(on_small_disks, figures):
+    """As above, with a disk that is full indeed, for everybody: 53100 (disk_full)."""
+    server, disk, _ = on_small_disks
+    people = everybody(server.url)
+    crowd = crowd_with_hoarder(server, people, "53100")
+    with full_for_tables(crowd, figures):
+        disk.fill()
+        await_refusals(crowd)
+        disk.clear()
+    everything_holds(server, people, figures)
+
+
+@pytest.mark.soak
+def test_a_file_system_without_room_for_the_log(on_small_disks, figures):
+    """As above: PANIC, and whatever the server can't do by itself, a start does when there is room."""
+    server, _, disk = on_small_disks
+    people = everybody(server.url)
+    crowd = Crowd(server.url, people.all(), people.ledger, pause=PAUSE)
+    with crowd.at_work():
+        disk.fill()
+        crowd.await_that(lambda: crowd.reconnects > 0)
+        disk.clear()
+        server.revive()
+        crowd.await_commits(COMMITS)
+    figures["crashes survived"] += 1
+    everything_holds(server, people, figures)
