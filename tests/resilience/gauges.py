@@ -117,4 +117,4 @@ def plot(samples: Sequence[Sample], crashes: Sequence[float], file: Path) -> Non
             axes.axvline(crash / 60, color="tab:red", linewidth=0.6, linestyle=":")
     figure.supxlabel("minutes; dotted: a crash and a restart")
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, format="svg")
+    figure.savefig(file)
