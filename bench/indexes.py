@@ -16,7 +16,8 @@ from functools import partial
 
 import psycopg
 
-from bench import people as everyday, report
+from bench import people as everyday
+from bench import report
 from bench.options import Options
 
 PEOPLE, RARE, ROUNDS, CALLS, ROWS = 50_000, 20_000, 7, 5, 10_000

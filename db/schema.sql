@@ -1389,8 +1389,9 @@ $_$;
 
 ALTER FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) IS 'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from
-each table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
+COMMENT ON FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) IS 'Erases what may be erased of a person; the caller holds the partitions, and has locked their row in pulsex.users.
+Returns rows, how many from each table; kept, the holds that kept something and how much; touched, the relations whose
+files are to be rewritten.';
 
 CREATE FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1518,6 +1519,7 @@ DECLARE
     v_erasure gdpr.erasures;
     v_result jsonb;
 BEGIN
+    PERFORM ops.hold_partitions();
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
     SELECT e.* INTO v_erasure FROM gdpr.erasures AS e WHERE e.erasure_id = p_erasure_id;
     v_result := gdpr.carry_out(p_user_id, p_erasure_id, v_erasure.categories);
@@ -1614,6 +1616,7 @@ DECLARE
     v_relation record;
 BEGIN
     PERFORM gdpr.record_look(p_user_id, 'data summary');
+    PERFORM ops.hold_partitions();
     FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at NULLS FIRST LOOP
         category := v_relation.category;
         record := v_relation.label;
@@ -1701,6 +1704,7 @@ BEGIN
         RAISE EXCEPTION 'everything refers to the profile: erase all' USING ERRCODE = 'PT422';
     END IF;
 
+    PERFORM ops.hold_partitions();
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
     v_is_there := FOUND;
     SELECT e.* INTO v_erasure FROM gdpr.erasures_of(p_user_id) AS e WHERE e.categories IS NULL;
@@ -1971,7 +1975,8 @@ $_$;
 
 ALTER FUNCTION gdpr.export_rows(p_user_id uuid) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.export_rows(p_user_id uuid) IS 'Every record of a person, for gdpr.export_user_data() and gdpr.export_user_data_rows(), which check who asks.';
+COMMENT ON FUNCTION gdpr.export_rows(p_user_id uuid) IS 'Every record of a person, for gdpr.export_user_data() and gdpr.export_user_data_rows(), which check who asks and hold
+the partitions.';
 
 CREATE FUNCTION gdpr.export_user_data(p_user_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1985,6 +1990,7 @@ BEGIN
     PERFORM gdpr.require_self_or_privacy(p_user_id);
     PERFORM gdpr.require_person(p_user_id);
     PERFORM gdpr.record_access('export', p_user_id, '{"form": "document"}');
+    PERFORM ops.hold_partitions();
 
     WITH records AS (
         SELECT r.category, jsonb_agg(r.record ORDER BY r.ordinal) AS records
@@ -2041,6 +2047,7 @@ BEGIN
     PERFORM gdpr.require_self_or_privacy(p_user_id);
     PERFORM gdpr.require_person(p_user_id);
     PERFORM gdpr.record_access('export', p_user_id, '{"form": "rows"}');
+    PERFORM ops.hold_partitions();
     RETURN QUERY SELECT r.category, r.ordinal, r.record FROM gdpr.export_rows(p_user_id) AS r;
 END
 $$;
@@ -2091,6 +2098,7 @@ DECLARE
 BEGIN
     PERFORM gdpr.require_privacy();
     PERFORM gdpr.record_access('read', p_user_id, '{"form": "find_personal_data"}');
+    PERFORM ops.hold_partitions();
     FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at LOOP
         RETURN QUERY EXECUTE format(
             'SELECT r.tableoid::regclass::text, %L, count(*) FROM %s AS r WHERE %s GROUP BY r.tableoid ORDER BY 1',
@@ -3271,6 +3279,20 @@ $$;
 ALTER FUNCTION ops.has_events_of(p_day date) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.has_events_of(p_day date) IS 'Whether there is a partition for the events of a day (UTC): when it has expired, its totals are all that is left.';
+
+CREATE FUNCTION ops.hold_partitions() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+BEGIN
+    LOCK TABLE ops.partitioned_tables IN SHARE MODE;
+END
+$$;
+
+ALTER FUNCTION ops.hold_partitions() OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.hold_partitions() IS 'Keeps every partition where it is until the end of the transaction, for whoever looks up first where rows are and then
+goes there: none is made, detached or dropped meanwhile, and one that is being so is waited for. Many may hold at once.';
 
 CREATE FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer DEFAULT NULL::integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8088,6 +8110,9 @@ REVOKE ALL ON FUNCTION ops.expire_partitions() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.expire_partitions() TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.has_events_of(p_day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ops.hold_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.hold_partitions() TO pulsex_service;
 
 REVOKE ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) TO pulsex_worker;

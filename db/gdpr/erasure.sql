@@ -3,8 +3,9 @@
 -- The row in pulsex.users is locked first. Whoever is inserting a row of the person holds it FOR KEY SHARE through a
 -- foreign key, and is waited for, so that their row is found; whoever comes later waits, and then fails, because what
 -- their row refers to has gone. So no row of the person appears afterwards, from a transaction that has already proved
--- a session neither. Rows that others have locked are waited for one by one; the audit log, which they may have written
--- to before they let go, is scrubbed last.
+-- a session neither. And all partitions are held where they are: one that is detached after the plan was made would
+-- keep its rows. Rows that others have locked are waited for one by one; the audit log, which they may have written to
+-- before they let go, is scrubbed last.
 
 SET LOCAL ROLE pulsex_service;
 
@@ -172,8 +173,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.carry_out IS
-'Erases what may be erased of a person, whose row in pulsex.users the caller has locked. Returns rows, how many from
-each table; kept, the holds that kept something and how much; touched, the relations whose files are to be rewritten.';
+'Erases what may be erased of a person; the caller holds the partitions, and has locked their row in pulsex.users.
+Returns rows, how many from each table; kept, the holds that kept something and how much; touched, the relations whose
+files are to be rewritten.';
 
 CREATE OR REPLACE FUNCTION gdpr.continue_erasure(p_user_id uuid, p_erasure_id uuid, p_because text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -182,6 +184,7 @@ DECLARE
     v_erasure gdpr.erasures;
     v_result jsonb;
 BEGIN
+    PERFORM ops.hold_partitions();
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
     SELECT e.* INTO v_erasure FROM gdpr.erasures AS e WHERE e.erasure_id = p_erasure_id;
     v_result := gdpr.carry_out(p_user_id, p_erasure_id, v_erasure.categories);
@@ -240,6 +243,7 @@ BEGIN
         RAISE EXCEPTION 'everything refers to the profile: erase all' USING ERRCODE = 'PT422';
     END IF;
 
+    PERFORM ops.hold_partitions();
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR UPDATE;
     v_is_there := FOUND;
     SELECT e.* INTO v_erasure FROM gdpr.erasures_of(p_user_id) AS e WHERE e.categories IS NULL;

@@ -62,7 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.export_rows IS
-'Every record of a person, for gdpr.export_user_data() and gdpr.export_user_data_rows(), which check who asks.';
+'Every record of a person, for gdpr.export_user_data() and gdpr.export_user_data_rows(), which check who asks and hold
+the partitions.';
 
 CREATE OR REPLACE FUNCTION gdpr.export_user_data_rows(p_user_id uuid)
 RETURNS TABLE (category text, ordinal bigint, record jsonb)
@@ -72,6 +73,7 @@ BEGIN
     PERFORM gdpr.require_self_or_privacy(p_user_id);
     PERFORM gdpr.require_person(p_user_id);
     PERFORM gdpr.record_access('export', p_user_id, '{"form": "rows"}');
+    PERFORM ops.hold_partitions();
     RETURN QUERY SELECT r.category, r.ordinal, r.record FROM gdpr.export_rows(p_user_id) AS r;
 END
 $$;
@@ -92,6 +94,7 @@ BEGIN
     PERFORM gdpr.require_self_or_privacy(p_user_id);
     PERFORM gdpr.require_person(p_user_id);
     PERFORM gdpr.record_access('export', p_user_id, '{"form": "document"}');
+    PERFORM ops.hold_partitions();
 
     WITH records AS (
         SELECT r.category, jsonb_agg(r.record ORDER BY r.ordinal) AS records
@@ -147,6 +150,7 @@ DECLARE
 BEGIN
     PERFORM gdpr.require_privacy();
     PERFORM gdpr.record_access('read', p_user_id, '{"form": "find_personal_data"}');
+    PERFORM ops.hold_partitions();
     FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at LOOP
         RETURN QUERY EXECUTE format(
             'SELECT r.tableoid::regclass::text, %L, count(*) FROM %s AS r WHERE %s GROUP BY r.tableoid ORDER BY 1',

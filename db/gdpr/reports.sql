@@ -48,6 +48,7 @@ DECLARE
     v_relation record;
 BEGIN
     PERFORM gdpr.record_look(p_user_id, 'data summary');
+    PERFORM ops.hold_partitions();
     FOR v_relation IN SELECT r.* FROM gdpr.personal_relations AS r ORDER BY r.place, r.starts_at NULLS FIRST LOOP
         category := v_relation.category;
         record := v_relation.label;

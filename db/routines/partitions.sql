@@ -183,6 +183,17 @@ until whose end nobody can register, change a user or rate a briefing: for a dep
 one at a time. Safe to call from several schedulers at once. Errors: PT422 an argument out of bounds; 42P07 a detached
 table has a partition''s name; 55P03 a lock not had within 2 s.';
 
+CREATE OR REPLACE FUNCTION ops.hold_partitions() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    LOCK TABLE ops.partitioned_tables IN SHARE MODE;
+END
+$$;
+COMMENT ON FUNCTION ops.hold_partitions IS
+'Keeps every partition where it is until the end of the transaction, for whoever looks up first where rows are and then
+goes there: none is made, detached or dropped meanwhile, and one that is being so is waited for. Many may hold at once.';
+
 -- Expired -------------------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS text

@@ -85,6 +85,8 @@ pulsex.mark_notifications_read TO pulsex_app;
 GRANT EXECUTE ON FUNCTION
 ops.ensure_partitions, ops.partition_months TO pulsex_service, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
+ops.hold_partitions TO pulsex_service;
+GRANT EXECUTE ON FUNCTION
 ops.make_next_partition, ops.detach_next_partition, ops.drop_next_partition, ops.expire_partitions,
 ops.partition_faults TO pulsex_worker;
 GRANT EXECUTE ON PROCEDURE

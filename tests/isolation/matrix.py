@@ -143,7 +143,8 @@ CALLERS = {
     "pulsex_analyst": """
         gdpr.count_engagement_by_day gdpr.count_followers_by_topic gdpr.count_ratings_by_month
         pulsex.count_briefing_engagement""",
-    "pulsex_service": "gdpr.retention_of ops.ensure_partitions ops.partition_months pulsex.is_briefing_content",
+    "pulsex_service": """
+        gdpr.retention_of ops.ensure_partitions ops.hold_partitions ops.partition_months pulsex.is_briefing_content""",
     "pulsex_owner": """
         audit.record_change audit.refuse_change audit.release_month
         gdpr.record_scrub gdpr.refuse_restricted gdpr.relations_to_scrub gdpr.unclassified_columns

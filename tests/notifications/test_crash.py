@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
@@ -20,6 +18,7 @@ from tests.actors import Actor
 from tests.harness import CAST, Database
 from tests.notifications.desk import HOUR, LEASE, NOON, Acting, Desk
 from tests.notifications.meeting import PATIENCE
+from tests.resilience.durable import crash
 
 pytestmark = pytest.mark.commits
 CLAIM = "SELECT user_id, notification_id, lease_token FROM pulsex.claim_notifications('dies', 10, p_at => %s)"
@@ -161,13 +160,3 @@ def test_a_server_that_crashes(mortal, at_the_desk, blow):
     survive(desk, heard=1)
     desk.worker.rows(COMPLETE, *leased[0], NOON)
     desk.worker.throws_ok(COMPLETE, "PT409", *leased[1], NOON)
-
-
-def crash(server: throwaway.Throwaway, blow: signal.Signals) -> None:
-    """End a server's postmaster so, and return when all its processes are gone."""
-    family = psutil.Process(server.server_pid).children(recursive=True)
-    os.kill(server.server_pid, blow)
-    server.child_process.wait(PATIENCE)
-    server.child_process = None
-    _, alive = psutil.wait_procs(family, PATIENCE)
-    assert not alive
