@@ -3273,6 +3273,54 @@ COMMENT ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_bu
 quiet time (by default a second''s worth). Errors: PT404 no such channel; 23514 p_per_minute outside 1 to 6000000,
 p_burst outside 1 to 100000.';
 
+CREATE FUNCTION ops.lock_tables(p_mode text, p_tables text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    v_patience interval := current_setting('deadlock_timeout')::interval / 2;
+    v_attempts integer := 0;
+    v_until timestamptz;
+    v_table text;
+BEGIN
+    LOOP
+        v_until := clock_timestamp() + v_patience;
+        BEGIN
+            FOR v_table IN
+                SELECT coalesce(p.relid, t.name::regclass)
+                FROM unnest(p_tables) WITH ORDINALITY AS t (name, place)
+                LEFT JOIN LATERAL pg_partition_tree(t.name::regclass) AS p ON TRUE
+                ORDER BY t.place, p.level, p.relid
+            LOOP
+                EXECUTE format(
+                    'SET LOCAL lock_timeout = %s',
+                    greatest(ceil(extract(EPOCH FROM v_until - clock_timestamp()) * 1000), 1)
+                );
+                EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', v_table, p_mode);
+            END LOOP;
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                v_attempts := v_attempts + 1;
+                IF v_attempts = 40 THEN
+                    RAISE;
+                END IF;
+        END;
+        PERFORM pg_sleep(extract(EPOCH FROM v_patience) * random() / 4);
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION ops.lock_tables(p_mode text, p_tables text[]) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.lock_tables(p_mode text, p_tables text[]) IS 'For a migration that touches tables in use, before it does: all of them at once, partitions too, in the mode p_mode
+until the end of the transaction. Taken one by one by the statements that need them, such locks deadlock with
+whoever writes to two of the tables in another order, and PostgreSQL may end either. Here all are had within half of
+deadlock_timeout, or given back, so that whoever waits goes on, and asked for again: so nobody else''s statement can be
+ended for a deadlock, nor waits longer (https://www.postgresql.org/docs/18/runtime-config-locks.html).
+Errors: 55P03 after forty attempts, less than half a minute.';
+
 CREATE FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -8086,6 +8134,8 @@ REVOKE ALL ON FUNCTION ops.has_events_of(p_day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.lock_tables(p_mode text, p_tables text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
 
