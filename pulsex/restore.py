@@ -1,4 +1,4 @@
-"""Bring a backup back: into a new database, in the right order, with the erasures since, and proof that all is there."""
+"""Bring a backup back: into a new database, in the right order, with the erasures since, and look whether all is sound."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Restored:
             if self.erased is None
             else f"Erased again: {self.erased}."
         )
-        return f"Restored {self.rows} rows in {self.tables} tables; indexes, constraints and audit log are sound. {erased}"
+        return (
+            f"Restored {self.rows} rows in {self.tables} tables; indexes, constraints and audit log are sound. {erased}"
+        )
 
 
 def restore(dump: Path, url: str, ledger: Path | None = None, jobs: int = 2, db: Path = DB) -> Restored:

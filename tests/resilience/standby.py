@@ -1,4 +1,4 @@
-"""Clusters that keep what they commit, their base backups, and their standbys: throwaway ones, on scratch directories."""
+"""Clusters that keep what they commit, their base backups and standbys: throwaway ones, on scratch directories."""
 
 from __future__ import annotations
 

@@ -156,7 +156,9 @@ def test_a_backup_that_lost_a_file_is_told(dump, tmp_path, empty, capsys):
         (tmp_path / "half" / file.name).write_bytes(file.read_bytes())
     if largest.name == "toc.dat":
         next((tmp_path / "half").glob("*.dat.gz")).unlink()
-    assert refused(capsys, tmp_path / "half", empty).endswith("The database is half restored: drop it, and begin again.")
+    assert refused(capsys, tmp_path / "half", empty).endswith(
+        "The database is half restored: drop it, and begin again."
+    )
 
 
 def test_a_tampered_audit_log_is_told(server, tmp_path, empty, capsys):

@@ -31,7 +31,7 @@ ARCHIVED = "SELECT last_archived_wal >= %s FROM pg_stat_archiver"
 
 @dataclass(frozen=True)
 class Disaster:
-    """What is left: a base backup, the archive, the ledger beside them; what was there just before, and when that was."""
+    """What is left: a backup, the archive, the ledger beside them; what was there just before, and when that was."""
 
     backup: Path
     archive: Path

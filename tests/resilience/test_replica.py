@@ -1,4 +1,4 @@
-"""A streaming standby: who reads there sees their own rows, nobody writes, lag is seen, and a failover loses nothing."""
+"""A streaming standby: who reads there sees their own rows, nobody writes, lag is seen, a failover loses nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READS = {
     "todays_briefing": "SELECT title FROM pulsex.todays_briefing(%(me)s)",
     "briefing_history": "SELECT title FROM pulsex.briefing_history(%(me)s)",
     "search_briefings": "SELECT title FROM pulsex.search_briefings(%(me)s, 'comet')",
-    "find_briefings": "SELECT title FROM pulsex.find_briefings(%(me)s, '{\"sections\": [{\"topic\": \"science\"}]}')",
+    "find_briefings": 'SELECT title FROM pulsex.find_briefings(%(me)s, \'{"sections": [{"topic": "science"}]}\')',
     "unread_notifications": "SELECT kind FROM pulsex.unread_notifications(%(me)s)",
     "briefing_feedback": "SELECT rating FROM pulsex.briefing_feedback",
 }
@@ -39,7 +39,7 @@ WRITES = {
     "rotate_session": "SELECT auth.rotate_session(%(token)s)",
     "users": "UPDATE pulsex.users SET display_name = 'Alice' WHERE user_id = %(me)s",
 }
-CONNECTIONS = re.findall(r'"(host=.*target_session_attrs=.*)"', (ROOT / "README.md").read_text())
+CONNECTIONS = re.findall(r"^host=.*target_session_attrs=.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
