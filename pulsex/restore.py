@@ -1,4 +1,4 @@
-"""Bring a backup back: into a new database, in the right order, with the erasures since, and look whether all is sound."""
+"""Bring a backup back: into a new database, in order, with the erasures since, and look whether all is sound."""
 
 from __future__ import annotations
 

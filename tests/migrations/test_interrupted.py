@@ -72,22 +72,24 @@ def waiting(url: str, table: str) -> int:
 
 
 @contextlib.contextmanager
-def stopped(url: str, db: Path, command: str, hold: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run dbmate while a transaction that has done ``hold`` keeps something from it."""
+def stopped(
+    url: str, db: Path, command: str, hold: str
+) -> Iterator[tuple[subprocess.Popen[bytes], psycopg.Connection]]:
+    """Run dbmate while a transaction that has done ``hold`` keeps something from it; yield both."""
     with psycopg.connect(url) as holder:
         holder.execute(hold)
         line, environment = deploy.dbmate_command(url, command, db)
         process = subprocess.Popen(
             line, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        yield process
+        yield process, holder
         with contextlib.suppress(psycopg.OperationalError):  # where the server was crashed
             holder.rollback()
 
 
 def kill_dbmate(url: str, db: Path, command: str, hold: str, table: str) -> None:
     """Let dbmate die half way, and wait until the server has noticed."""
-    with stopped(url, db, command, hold) as process:
+    with stopped(url, db, command, hold) as (process, _):
         pid = waiting(url, table)
         process.kill()
         process.wait()
@@ -96,20 +98,27 @@ def kill_dbmate(url: str, db: Path, command: str, hold: str, table: str) -> None
 
 def crash(url: str, db: Path, command: str, hold: str, table: str) -> None:
     """Kill the server's process half way: the postmaster ends everybody else, and recovers from its log."""
-    with stopped(url, db, command, hold) as process:
+    with stopped(url, db, command, hold) as (process, holder):
         psutil.Process(waiting(url, table)).kill()
         assert process.wait(PATIENCE) != 0
-    recovered(url)
+        recovered(url, holder)
 
 
-def recovered(url: str) -> None:
-    """Wait until the server is back."""
+def recovered(url: str, witness: psycopg.Connection) -> None:
+    """Wait until the server has ended everybody, a witness too, and is back."""
+
+    def answers(connection: psycopg.Connection) -> bool:
+        try:
+            return connection.execute("SELECT TRUE").fetchone()[0]
+        except psycopg.OperationalError:
+            return False
 
     def connects() -> bool:
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url):
-            return True
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
+            return answers(connection)
         return False
 
+    until(lambda: not answers(witness))
     until(connects)
 
 
@@ -175,7 +184,7 @@ def test_a_batch_that_is_killed_is_completed(url, expand, victim):
     deploy.dbmate(url, "up", expand)
     later.rename(kept)
 
-    with stopped(url, expand, "up", last) as process, psycopg.connect(url, autocommit=True) as watcher:
+    with stopped(url, expand, "up", last) as (process, holder), psycopg.connect(url, autocommit=True) as watcher:
         until(lambda: watcher.execute(UNFILLED).rowcount == 1)
         assert watcher.execute(BATCHES).fetchone()[0] > 3
         [pid] = watcher.execute(
@@ -183,8 +192,9 @@ def test_a_batch_that_is_killed_is_completed(url, expand, victim):
         ).fetchone()
         (process if victim == "dbmate" else psutil.Process(pid)).kill()
         process.wait(PATIENCE)
+        if victim == "server":
+            recovered(url, holder)
     until(lambda: not psutil.pid_exists(pid))
-    recovered(url)
     with psycopg.connect(url, autocommit=True) as connection:
         assert connection.execute(APPLIED).fetchall() == [("901",)]
         assert connection.execute(UNFILLED).rowcount == (victim == "server")
