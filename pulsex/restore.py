@@ -71,9 +71,8 @@ def restore(dump: Path, url: str, ledger: Path | None = None, jobs: int = 2, db:
         except RestoreError as error:
             raise RestoreError(f"{error}\nThe database is half restored: drop it, and begin again.") from error
         connection.execute("ANALYZE")
-        erased = None if erasures is None else _erase_again(url, erasures)
-        if unsound := connection.execute(UNSOUND).fetchall():
-            raise RestoreError("Restored, but not sound:\n" + "\n".join(what for (what,) in unsound))
+        erased = None if erasures is None else erase_again(url, erasures)
+        require_sound(connection)
         tables = [table for (table,) in connection.execute(TABLES).fetchall()]
         rows = sum(connection.execute(f"SELECT count(*) FROM ONLY {table}").fetchone()[0] for table in tables)
     return Restored(len(tables), rows, erased)
@@ -108,10 +107,16 @@ def _check(connection: psycopg.Connection, url: str, db: Path) -> None:
         raise RestoreError("The database at this URL isn't empty: make a new one (createdb), and restore into that.")
 
 
-def _erase_again(url: str, ledger: object) -> int:
+def erase_again(url: str, ledger: object) -> int:
     """Replay the ledger as the data protection officer; return how many people were erased again."""
     try:
         with psycopg.connect(as_role(url, OFFICER)) as officer:
             return officer.execute("SELECT gdpr.replay_erasures(%s)", [Jsonb(ledger)]).rowcount
     except psycopg.Error as error:
         raise RestoreError(f"Restored, but nobody was erased again, so let nobody in: {str(error).strip()}") from error
+
+
+def require_sound(connection: psycopg.Connection) -> None:
+    """Raise RestoreError unless every index and constraint is valid, and the audit log verifies."""
+    if unsound := connection.execute(UNSOUND).fetchall():
+        raise RestoreError("Restored, but not sound:\n" + "\n".join(what for (what,) in unsound))

@@ -65,12 +65,12 @@ class Early(Load):
                 self.record.transactions["signing in"] += 1
 
 
-def work(load: Load, change: Callable[[], None], people: int = 6) -> None:
-    """Let people and publishers work through the pooler until a change is made; raises what anybody was told."""
+def work(load: Load, change: Callable[[], None], people: int = 4) -> None:
+    """Let people and a publisher work through the pooler until a change is made; raises what anybody was told."""
 
     async def everybody() -> None:
         async with asyncio.TaskGroup() as group:
-            at = [load.people] * people + [load.publishers] * 2 + [load.onlooker]
+            at = [load.people] * people + [load.publishers, load.onlooker]
             if isinstance(load, Early):
                 at.append(load.arrivals)
             tasks = [group.create_task(what()) for what in at]
