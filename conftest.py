@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.cast import Person
 RUN = pytest.StashKey[contextlib.ExitStack]()
 PREPARED = pytest.StashKey[tuple[str, str]]()
 KEPT = pytest.StashKey[str]()
+FIGURES = "figures"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,11 +86,33 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> None:
-    """Say how the servers of kept databases are stopped."""
+    """Say what the tests counted, and how the servers of kept databases are stopped."""
+    reports = [report for outcome in terminalreporter.stats.values() for report in outcome]
+    if counted := total_figures(report for report in reports if isinstance(report, pytest.TestReport)):
+        terminalreporter.section("figures")
+        for what, how_many in sorted(counted.items()):
+            terminalreporter.write_line(f"{what}: {how_many:,}")
     if PREPARED in config.stash and Path(config.stash[PREPARED][0], "keep").exists():
         terminalreporter.write_line(
             f"Kept: python -m pulsex clear {config.stash[PREPARED][0]} stops the servers and deletes all."
         )
+
+
+def total_figures(reports: Iterable[pytest.TestReport]) -> Counter[str]:
+    """Add up what the tests counted, by name; a test's teardown reports all of it once."""
+    total = Counter()
+    for report in reports:
+        if report.when == "teardown":
+            total.update(dict(report.user_properties).get(FIGURES, {}))
+    return total
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Iterator[Counter[str]]:
+    """What a test counts, ``figures["crashes survived"] += 1``: the run adds it up and prints it at its end."""
+    counted = Counter()
+    yield counted
+    record_property(FIGURES, dict(counted))
 
 
 @pytest.fixture(scope="session")
