@@ -126,7 +126,7 @@ INTERRUPTIONS = [kill_dbmate, crash]
 
 
 @pytest.mark.long
-def test_each_later_migration_is_applied_or_not(url, tmp_path):
+def test_each_later_migration_is_applied_or_not(url, tmp_path, figures):
     """Each after 003, down and up, dies with dbmate, and up with the server: nothing has changed, then it completes."""
     db = Path(shutil.copytree(deploy.DB, tmp_path / "db"))
 
@@ -134,6 +134,7 @@ def test_each_later_migration_is_applied_or_not(url, tmp_path):
         before = take(url)
         for interrupt in interruptions:
             interrupt(url, db, command, hold, "pulsex.users")
+            figures["migrations interrupted"] += 1
         assert difference(before, take(url)) == []
         deploy.dbmate(url, command, db)
         return before

@@ -1,1 +1,6 @@
 """It survives: crashes, full disks, too many clients, and hours of everything at once."""
+
+import pytest
+
+# What they assert is shown in full, as in a test.
+pytest.register_assert_rewrite("tests.resilience.aftermath", "tests.resilience.durable", "tests.resilience.crowd")

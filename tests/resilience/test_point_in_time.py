@@ -91,9 +91,10 @@ def recovered(request, disaster, scratch_place) -> Iterator[str]:
         yield url
 
 
-def test_an_accident_is_undone_and_an_erasure_is_not(recovered, disaster, server):
+def test_an_accident_is_undone_and_an_erasure_is_not(recovered, disaster, server, figures):
     """Recovered, everything is as it was, and Bob is back; with the ledger he is gone, and Alice has what she had."""
     assert difference(disaster.before, take(recovered)) == []
+    figures["accidents undone"] += 1
     bob, alice = server.cast["bob"].user_id, server.cast["alice"].user_id
     with psycopg.connect(recovered, user="pulsex_privacy", autocommit=True) as officer:
         hers = officer.execute(FOUND, [alice]).rowcount

@@ -258,7 +258,7 @@ def test_who_reads_goes_to_the_primary_while_there_is_no_standby(servers):
 
 
 @pytest.mark.long
-def test_a_failover_loses_nothing_that_was_acknowledged(scratch_place, cast, record_property):
+def test_a_failover_loses_nothing_that_was_acknowledged(scratch_place, cast, figures):
     """Two people rate, the primary is killed, the standby promoted: each acknowledged rating is there, one by one.
 
     One that was acknowledged without waiting for the standby isn't: so the ledger would notice.
@@ -301,8 +301,8 @@ def test_a_failover_loses_nothing_that_was_acknowledged(scratch_place, cast, rec
             there = {item for (item,) in dba.execute(RATED).fetchall()}
             assert dba.execute("SELECT FROM audit.verify()").rowcount == 0
         lost = set(ledger) - there
-        record_property("failover", f"{len(ledger)} acknowledged commits, {len(lost)} lost")
-        print(f"failover: {len(ledger)} acknowledged commits, {len(lost)} lost, {len(there - set(ledger))} more there")
+        figures["commits acknowledged before a failover"] += len(ledger)
+        figures["acknowledged commits lost in a failover"] += len(lost)
         assert lost == set()
         assert "w-hasty" not in there
         assert len(there - set(ledger)) <= len(people)
