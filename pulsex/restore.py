@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pulsex.cluster import find_bin
@@ -19,9 +20,7 @@ ROLES = (
 )  # fmt: skip
 OFFICER = "pulsex_privacy"
 MISSING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regrole(name) IS NULL"
-INHABITED = """SELECT nspname FROM pg_namespace
-    WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
-    UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"""
+INHABITED = "SELECT FROM pg_namespace WHERE nspname IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')"
 UNSOUND = """SELECT indexrelid::regclass || ' is not valid' FROM pg_index WHERE NOT indisvalid
     UNION ALL SELECT conname || ' is not validated' FROM pg_constraint WHERE NOT convalidated
     UNION ALL SELECT concat_ws(' ', 'audit log:', finding, detail) FROM audit.verify()"""
@@ -56,15 +55,15 @@ def restore(dump: Path, url: str, ledger: Path | None = None, jobs: int = 2, db:
     """Restore ``dump``, which pg_dump made with ``-Fd`` or ``-Fc``, into the empty database at ``url``.
 
     ``url`` is a superuser's. ``ledger`` is a file of what ``gdpr.export_erasure_ledger()`` returned last: whoever it
-    says was erased since the backup is erased again, before anybody is let in. Raises RestoreError, DeployError when
-    there is no such database.
+    says was erased since the backup is erased again. Nobody but a superuser can connect until all has ended well.
+    Raises RestoreError, DeployError when there is no such database.
     """
     _archive(["--list", dump])
     erasures = _read(ledger) if ledger else None
     with connect(url) as connection:
         _check(connection, url, db)
-        # Of the database itself a dump has nothing: who may connect to it.
-        psql(url, db / "roles.sql")
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
         target, environment = without_password(url)
         try:
             _archive(["--exit-on-error", f"--jobs={jobs}", "-d", target, dump], environment)
@@ -73,6 +72,8 @@ def restore(dump: Path, url: str, ledger: Path | None = None, jobs: int = 2, db:
         connection.execute("ANALYZE")
         erased = None if erasures is None else erase_again(url, erasures)
         require_sound(connection)
+        # Of the database itself a dump has nothing: now those may connect to it who are to.
+        psql(url, db / "roles.sql")
         tables = [table for (table,) in connection.execute(TABLES).fetchall()]
         rows = sum(connection.execute(f"SELECT count(*) FROM ONLY {table}").fetchone()[0] for table in tables)
     return Restored(len(tables), rows, erased)
@@ -103,8 +104,8 @@ def _check(connection: psycopg.Connection, url: str, db: Path) -> None:
             " (pg_dumpall --roles-only), or make new ones, without passwords:"
             f" psql -f {db / 'roles.sql'} -d '{target}'. Then restore again."
         )
-    if connection.execute(INHABITED).fetchone():
-        raise RestoreError("The database at this URL isn't empty: make a new one (createdb), and restore into that.")
+    if connection.execute(INHABITED).rowcount:
+        raise RestoreError("The database at this URL has schemas of ours: make a new one (createdb) to restore into.")
 
 
 def erase_again(url: str, ledger: object) -> int:
@@ -113,10 +114,12 @@ def erase_again(url: str, ledger: object) -> int:
         with psycopg.connect(as_role(url, OFFICER)) as officer:
             return officer.execute("SELECT gdpr.replay_erasures(%s)", [Jsonb(ledger)]).rowcount
     except psycopg.Error as error:
-        raise RestoreError(f"Restored, but nobody was erased again, so let nobody in: {str(error).strip()}") from error
+        raise RestoreError(
+            f"Restored, but nobody was erased again, so nobody is let in: {str(error).strip()}"
+        ) from error
 
 
 def require_sound(connection: psycopg.Connection) -> None:
     """Raise RestoreError unless every index and constraint is valid, and the audit log verifies."""
     if unsound := connection.execute(UNSOUND).fetchall():
-        raise RestoreError("Restored, but not sound:\n" + "\n".join(what for (what,) in unsound))
+        raise RestoreError("Restored, but not sound, so nobody is let in:\n" + "\n".join(what for (what,) in unsound))

@@ -116,7 +116,7 @@ def test_a_server_without_the_roles_gets_one_instruction(server, scratch_place, 
 def test_a_database_that_is_not_empty_is_left_alone(original, dump, capsys):
     """It isn't restored over."""
     before = take(original)
-    assert refused(capsys, dump, original).startswith("The database at this URL isn't empty: ")
+    assert refused(capsys, dump, original).startswith("The database at this URL has schemas of ours: ")
     assert difference(before, take(original)) == []
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_ledger_is_refused_before_anything_is_restored(dump, tmp_path
 
 
 def test_a_backup_that_lost_a_file_is_told(dump, tmp_path, empty, capsys):
-    """What comes of half a backup is said to be half a database."""
+    """What comes of half a backup is said to be half a database, which nobody but a superuser gets into."""
     (tmp_path / "half").mkdir()
     largest = max(dump.iterdir(), key=lambda file: file.stat().st_size)
     for file in dump.iterdir():
@@ -149,6 +149,9 @@ def test_a_backup_that_lost_a_file_is_told(dump, tmp_path, empty, capsys):
     assert refused(capsys, tmp_path / "half", empty).endswith(
         "The database is half restored: drop it, and begin again."
     )
+    with psycopg.connect(empty) as connection:
+        enters = "SELECT has_database_privilege('pulsex_app', current_database(), 'CONNECT')"
+        assert connection.execute(enters).fetchone() == (False,)
 
 
 # What it looks at when all is restored --------------------------------------------------------------------------------
@@ -156,7 +159,7 @@ def test_a_backup_that_lost_a_file_is_told(dump, tmp_path, empty, capsys):
 
 def test_a_ledger_that_cannot_be_replayed_lets_nobody_in(original):
     """It is said that nobody was erased."""
-    with pytest.raises(RestoreError, match=r"^Restored, but nobody was erased again, so let nobody in: "):
+    with pytest.raises(RestoreError, match=r"^Restored, but nobody was erased again, so nobody is let in: "):
         erase_again(original, {"format_version": 2})
 
 
