@@ -3315,6 +3315,54 @@ COMMENT ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_bu
 quiet time (by default a second''s worth). Errors: PT404 no such channel; 23514 p_per_minute outside 1 to 6000000,
 p_burst outside 1 to 100000.';
 
+CREATE FUNCTION ops.lock_tables(p_mode text, p_tables text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+    v_patience interval := current_setting('deadlock_timeout')::interval / 2;
+    v_attempts integer := 0;
+    v_until timestamptz;
+    v_table text;
+BEGIN
+    LOOP
+        v_until := clock_timestamp() + v_patience;
+        BEGIN
+            FOR v_table IN
+                SELECT coalesce(p.relid, t.name::regclass)
+                FROM unnest(p_tables) WITH ORDINALITY AS t (name, place)
+                LEFT JOIN LATERAL pg_partition_tree(t.name::regclass) AS p ON TRUE
+                ORDER BY t.place, p.level, p.relid
+            LOOP
+                EXECUTE format(
+                    'SET LOCAL lock_timeout = %s',
+                    greatest(ceil(extract(EPOCH FROM v_until - clock_timestamp()) * 1000), 1)
+                );
+                EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', v_table, p_mode);
+            END LOOP;
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                v_attempts := v_attempts + 1;
+                IF v_attempts = 40 THEN
+                    RAISE;
+                END IF;
+        END;
+        PERFORM pg_sleep(extract(EPOCH FROM v_patience) * random() / 4);
+    END LOOP;
+END
+$$;
+
+ALTER FUNCTION ops.lock_tables(p_mode text, p_tables text[]) OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.lock_tables(p_mode text, p_tables text[]) IS 'For a migration that touches tables in use, before it does: all of them at once, partitions too, in the mode p_mode
+until the end of the transaction. Taken one by one by the statements that need them, such locks deadlock with
+whoever writes to two of the tables in another order, and PostgreSQL may end either. Here all are had within half of
+deadlock_timeout, or given back, so that whoever waits goes on, and asked for again: so nobody else''s statement can be
+ended for a deadlock, nor waits longer (https://www.postgresql.org/docs/18/runtime-config-locks.html).
+Errors: 55P03 after forty attempts, less than half a minute.';
+
 CREATE FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3621,6 +3669,51 @@ $$;
 ALTER FUNCTION ops.refresh_time_zones() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.refresh_time_zones() IS 'Adds the IANA time zones that the server''s time zone data has and pulsex.time_zones has not; returns how many.';
+
+CREATE FUNCTION ops.replication() RETURNS TABLE(standby text, state text, bytes_behind bigint, behind interval)
+    LANGUAGE plpgsql STABLE ROWS 2
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN QUERY
+        SELECT
+            'this one',
+            CASE WHEN r.pid IS NULL THEN 'not connected' ELSE 'streaming' END,
+            pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::bigint,
+            CASE
+                WHEN r.pid IS NOT NULL AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN interval '0'
+                ELSE now() - pg_last_xact_replay_timestamp()
+            END
+        FROM pg_stat_get_wal_receiver() AS r;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT
+        coalesce(s.slot_name::text, 'process ' || w.pid),
+        CASE WHEN w.pid IS NULL THEN 'not connected' ELSE coalesce(w.state, 'connected') END,
+        pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(w.replay_lsn, s.restart_lsn))::bigint,
+        w.replay_lag
+    FROM (SELECT * FROM pg_catalog.pg_replication_slots AS p WHERE p.slot_type = 'physical') AS s
+    FULL JOIN pg_stat_get_wal_senders() AS w ON s.active_pid = w.pid
+    WHERE s.temporary IS NOT TRUE AND w.state IS DISTINCT FROM 'backup'
+    UNION ALL
+    SELECT 'the synchronous one', 'not connected', NULL, NULL
+    WHERE current_setting('synchronous_standby_names') <> '' AND NOT EXISTS (
+        SELECT FROM pg_stat_get_wal_senders() AS w WHERE coalesce(w.sync_state, 'sync') IN ('sync', 'quorum')
+    );
+END
+$$;
+
+ALTER FUNCTION ops.replication() OWNER TO pulsex_owner;
+
+COMMENT ON FUNCTION ops.replication() IS 'How far behind each standby is, asked on the primary; asked on a standby, how far that one is behind. On the primary: a
+row for each connected standby, and for each slot whose standby isn''t connected; bytes_behind: of WAL, written here and
+not yet replayed there (without the rights of pg_read_all_stats, which no role of ours has since it reads other
+people''s statements: not yet flushed there, and only where the standby has a slot; else null); behind: how long the last
+commit took to be replayed there, null while nothing is to be replayed, and without those rights. On a standby:
+bytes_behind: received and not yet replayed; behind: how old the last commit replayed is, 0 when all that was received is
+replayed (https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW).';
 
 CREATE FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6605,6 +6698,11 @@ UNION ALL
     string_agg(format('%s: %s of a day'::text, q.channel, q.dead_lately), '; '::text ORDER BY q.channel) FILTER (WHERE (q.dead_lately > 0)) AS detail
    FROM ops.queue_health q
 UNION ALL
+ SELECT 'replication'::text AS name,
+    COALESCE(bool_and(((r.state <> 'not connected'::text) AND COALESCE((r.bytes_behind <= ((64 * 1024) * 1024)), true) AND COALESCE((r.behind <= '00:01:00'::interval), true))), true) AS ok,
+    COALESCE(string_agg(format('%s: %s, %s bytes, %s behind'::text, r.standby, r.state, COALESCE((r.bytes_behind)::text, 'unknown'::text), COALESCE((r.behind)::text, 'unknown'::text)), '; '::text ORDER BY r.standby), 'no standby'::text) AS detail
+   FROM ops.replication() r(standby, state, bytes_behind, behind)
+UNION ALL
  SELECT 'requests overdue'::text AS name,
     (r.overdue = 0) AS ok,
     format('%s of GDPR Art. 15 to 21, not answered in time'::text, r.overdue) AS detail
@@ -8117,6 +8215,8 @@ GRANT ALL ON FUNCTION ops.hold_partitions() TO pulsex_service;
 REVOKE ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer) TO pulsex_worker;
 
+REVOKE ALL ON FUNCTION ops.lock_tables(p_mode text, p_tables text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ops.make_missing_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) FROM PUBLIC;
@@ -8145,6 +8245,9 @@ REVOKE ALL ON FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) 
 
 REVOKE ALL ON FUNCTION ops.refresh_time_zones() FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.refresh_time_zones() TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION ops.replication() FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.replication() TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) TO pulsex_worker;

@@ -10,6 +10,7 @@ from pulsex import guard
 from pulsex.cluster import ClusterError
 from pulsex.deploy import DB, DeployError, deploy, rollback, snapshot
 from pulsex.release import ReleaseError, record
+from pulsex.restore import RestoreError, restore
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     back.add_argument("--previous", type=Path, metavar="DIR",
                       help="the previous release's db folder, whose routines are replayed first")  # fmt: skip
 
+    backup = commands.add_parser("restore", help="restore a backup into a new database, and erase again who was erased")
+    backup.add_argument("dump", type=Path, help="what pg_dump -Fd or -Fc wrote")
+    backup.add_argument("url", help="connection URL of a superuser, of an empty database")
+    backup.add_argument("--ledger", type=Path, metavar="FILE", help="what gdpr.export_erasure_ledger() returned last")
+    backup.add_argument("--jobs", type=int, default=2, metavar="N", help="connections at once (default: %(default)s)")
+
     commands.add_parser("snapshot", help="rewrite db/schema.sql from a fresh deploy")
 
     commands.add_parser("release", help="record the migrations as released: from now on they are never edited")
@@ -45,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _run(options)
-    except (ClusterError, DeployError, ReleaseError) as error:
+    except (ClusterError, DeployError, ReleaseError, RestoreError) as error:
         print(f"pulsex: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -62,6 +69,8 @@ def _run(options: argparse.Namespace) -> int:
             deploy(options.url)
         case "rollback":
             rollback(options.url, previous=options.previous)
+        case "restore":
+            print(restore(options.dump, options.url, options.ledger, options.jobs))
         case "snapshot":
             from pulsex import throwaway
 

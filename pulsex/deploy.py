@@ -35,7 +35,7 @@ def _run(command: list[str | Path], env: dict[str, str]) -> str:
     return done.stdout
 
 
-def _without_password(url: str) -> tuple[str, dict[str, str]]:
+def without_password(url: str) -> tuple[str, dict[str, str]]:
     """Split a connection string into what may stand on a command line and what may not."""
     parts = conninfo_to_dict(url)
     password = parts.pop("password", None)
@@ -60,12 +60,12 @@ def psql_process(url: str, file: Path, **variables: object) -> subprocess.Popen[
 def _psql(
     url: str, file: Path, role: str | None, variables: dict[str, object]
 ) -> tuple[list[str | Path], dict[str, str]]:
-    target, env = _without_password(_as_role(url, role) if role else url)
+    target, env = without_password(as_role(url, role) if role else url)
     settings = [f"--set={name}={value}" for name, value in variables.items()]
     return [find_bin() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *settings, "-f", file, "-d", target], env
 
 
-def _as_role(url: str, role: str) -> str:
+def as_role(url: str, role: str) -> str:
     """Add to a connection string that the session acts as ``role``, beside what options it has."""
     parts = conninfo_to_dict(url)
     options = parts.pop("options", None) or os.environ.get("PGOPTIONS", "")
@@ -79,9 +79,9 @@ def dbmate(url: str, command: str, db: Path = DB) -> None:
 
 def dbmate_command(url: str, command: str, db: Path = DB) -> tuple[list[str | Path], dict[str, str]]:
     """Return the command line and the environment that ``dbmate`` runs; raises DeployError when it can't be run."""
-    parts = conninfo_to_dict(_as_role(url, OWNER))
+    parts = conninfo_to_dict(as_role(url, OWNER))
     parts.pop("service", None)
-    with _connect(url) as connection:
+    with connect(url) as connection:
         # What libpq took from its environment or a service file, dbmate's driver has to be told.
         info = connection.info
         parts |= {"host": parts.get("host") or info.host, "port": info.port, "user": info.user, "dbname": info.dbname}
@@ -109,7 +109,7 @@ def _as_url(parts: dict[str, object]) -> str:
     return f"postgres://{who}{'@' if who else ''}{place}/{database}?{urlencode(query, quote_via=quote)}"
 
 
-def _connect(url: str) -> psycopg.Connection:
+def connect(url: str) -> psycopg.Connection:
     """Connect to the database at ``url``; raises DeployError when there is none, or of another major version."""
     try:
         connection = psycopg.connect(url, autocommit=True)
@@ -125,7 +125,7 @@ def _connect(url: str) -> psycopg.Connection:
 @contextlib.contextmanager
 def _alone(url: str) -> Iterator[None]:
     """Wait until no other deploy or rollback of this database is under way, and keep others waiting."""
-    with _connect(url) as connection:
+    with connect(url) as connection:
         connection.execute("SET lock_timeout = '60s'")
         try:
             connection.execute("SELECT pg_advisory_lock(hashtextextended('pulsex deploy', 0))")
@@ -161,7 +161,7 @@ def snapshot(url: str) -> str:
     pg_catalog where a superuser deploys. The applied migrations are listed at the
     end, so that a database loaded from it can be migrated on.
     """
-    target, env = _without_password(url)
+    target, env = without_password(url)
     dump = _run(
         [
             find_bin() / "pg_dump",

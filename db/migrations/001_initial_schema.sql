@@ -55,6 +55,50 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.set_updated_at IS 'Trigger: stamps updated_at with the time of the transaction.';
 
+CREATE FUNCTION ops.lock_tables(p_mode text, p_tables text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' SET lock_timeout = '2s'
+AS $$
+DECLARE
+    v_patience interval := current_setting('deadlock_timeout')::interval / 2;
+    v_attempts integer := 0;
+    v_until timestamptz;
+    v_table text;
+BEGIN
+    LOOP
+        v_until := clock_timestamp() + v_patience;
+        BEGIN
+            FOR v_table IN
+                SELECT coalesce(p.relid, t.name::regclass)
+                FROM unnest(p_tables) WITH ORDINALITY AS t (name, place)
+                LEFT JOIN LATERAL pg_partition_tree(t.name::regclass) AS p ON TRUE
+                ORDER BY t.place, p.level, p.relid
+            LOOP
+                EXECUTE format(
+                    'SET LOCAL lock_timeout = %s',
+                    greatest(ceil(extract(EPOCH FROM v_until - clock_timestamp()) * 1000), 1)
+                );
+                EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', v_table, p_mode);
+            END LOOP;
+            RETURN;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                v_attempts := v_attempts + 1;
+                IF v_attempts = 40 THEN
+                    RAISE;
+                END IF;
+        END;
+        PERFORM pg_sleep(extract(EPOCH FROM v_patience) * random() / 4);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ops.lock_tables IS
+'For a migration that touches tables in use, before it does: all of them at once, partitions too, in the mode p_mode
+until the end of the transaction. Taken one by one by the statements that need them, such locks deadlock with
+whoever writes to two of the tables in another order, and PostgreSQL may end either. Here all are had within half of
+deadlock_timeout, or given back, so that whoever waits goes on, and asked for again: so nobody else''s statement can be
+ended for a deadlock, nor waits longer (https://www.postgresql.org/docs/18/runtime-config-locks.html).
+Errors: 55P03 after forty attempts, less than half a minute.';
+
 -- Shared references: they belong to no person ------------------------------------------------------------------------
 
 CREATE TABLE pulsex.time_zones (

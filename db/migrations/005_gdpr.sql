@@ -107,6 +107,9 @@ COMMENT ON COLUMN gdpr.data_map.erased_value IS
 
 -- Legal holds ---------------------------------------------------------------------------------------------------------
 
+-- Foreign keys to a table keep its writers waiting while they are made.
+SELECT ops.lock_tables('SHARE ROW EXCLUSIVE', '{pulsex.users}');
+
 CREATE TABLE gdpr.holds (
     user_id uuid NOT NULL,
     hold_id uuid NOT NULL DEFAULT uuidv7(),
@@ -221,5 +224,12 @@ $$;
 
 -- migrate:down
 -- loses: legal holds, erasure certificates and the ledger
+SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '60s';
+SELECT ops.lock_tables('ACCESS EXCLUSIVE', '{pulsex.users}' || array(
+    SELECT oid::regclass::text FROM pg_catalog.pg_class
+    WHERE relnamespace = 'gdpr'::regnamespace AND relkind = 'r'
+    ORDER BY 1
+));
 REVOKE SELECT ON ops.schema_migrations FROM pulsex_service;
 DROP SCHEMA gdpr CASCADE;

@@ -8,6 +8,13 @@
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
 
+-- All that is in use and touched below: by foreign keys, and by the triggers of a restriction.
+SELECT ops.lock_tables('SHARE ROW EXCLUSIVE', '{
+    pulsex.users,pulsex.user_preferences,pulsex.user_topics,pulsex.briefing_schedule,pulsex.briefings,
+    pulsex.briefing_feedback,pulsex.engagement_daily,pulsex.engagement_marks,pulsex.notifications,
+    pulsex.notification_queue
+}');
+
 -- Settings -----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE gdpr.settings (
@@ -252,6 +259,16 @@ REVOKE CREATE ON SCHEMA gdpr FROM pulsex_service;
 
 -- migrate:down
 -- loses: consents, requests, warnings of inactivity, and settings
+SET LOCAL lock_timeout = '2s';
+SET LOCAL statement_timeout = '60s';
+SELECT ops.lock_tables(
+    'ACCESS EXCLUSIVE',
+    '{pulsex.users}' || array(
+        SELECT DISTINCT tgrelid::regclass::text FROM pg_catalog.pg_trigger
+        WHERE tgfoid = 'gdpr.refuse_restricted'::regproc AND tgparentid = 0
+        ORDER BY 1
+    ) || '{gdpr.inactivity_warnings,gdpr.requests,gdpr.consents,gdpr.consent_purposes,gdpr.settings}'
+);
 DROP FUNCTION gdpr.refuse_restricted() CASCADE;
 DROP TABLE gdpr.inactivity_warnings, gdpr.requests, gdpr.consents, gdpr.consent_purposes, gdpr.settings CASCADE;
 DROP FUNCTION gdpr.refuse_rewriting();

@@ -94,6 +94,49 @@ COMMENT ON VIEW ops.partition_health IS
 analysed) and bytes with indexes, together and in sizes each; those that should be gone (expired); those detached but
 not dropped; and what is wrong with how the table or a partition is guarded (faults).';
 
+CREATE OR REPLACE FUNCTION ops.replication()
+RETURNS TABLE (standby text, state text, bytes_behind bigint, behind interval)
+LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 2 SET search_path = ''
+AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN QUERY
+        SELECT
+            'this one',
+            CASE WHEN r.pid IS NULL THEN 'not connected' ELSE 'streaming' END,
+            pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::bigint,
+            CASE
+                WHEN r.pid IS NOT NULL AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN interval '0'
+                ELSE now() - pg_last_xact_replay_timestamp()
+            END
+        FROM pg_stat_get_wal_receiver() AS r;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT
+        coalesce(s.slot_name::text, 'process ' || w.pid),
+        CASE WHEN w.pid IS NULL THEN 'not connected' ELSE coalesce(w.state, 'connected') END,
+        pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(w.replay_lsn, s.restart_lsn))::bigint,
+        w.replay_lag
+    FROM (SELECT * FROM pg_catalog.pg_replication_slots AS p WHERE p.slot_type = 'physical') AS s
+    FULL JOIN pg_stat_get_wal_senders() AS w ON s.active_pid = w.pid
+    WHERE s.temporary IS NOT TRUE AND w.state IS DISTINCT FROM 'backup'
+    UNION ALL
+    SELECT 'the synchronous one', 'not connected', NULL, NULL
+    WHERE current_setting('synchronous_standby_names') <> '' AND NOT EXISTS (
+        SELECT FROM pg_stat_get_wal_senders() AS w WHERE coalesce(w.sync_state, 'sync') IN ('sync', 'quorum')
+    );
+END
+$$;
+COMMENT ON FUNCTION ops.replication IS
+'How far behind each standby is, asked on the primary; asked on a standby, how far that one is behind. On the primary: a
+row for each connected standby, and for each slot whose standby isn''t connected; bytes_behind: of WAL, written here and
+not yet replayed there (without the rights of pg_read_all_stats, which no role of ours has since it reads other
+people''s statements: not yet flushed there, and only where the standby has a slot; else null); behind: how long the last
+commit took to be replayed there, null while nothing is to be replayed, and without those rights. On a standby:
+bytes_behind: received and not yet replayed; behind: how old the last commit replayed is, 0 when all that was received is
+replayed (https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW).';
+
 CREATE OR REPLACE VIEW ops.health WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT
     'maintenance' AS name,
@@ -165,6 +208,22 @@ SELECT
     string_agg(format('%s: %s of a day', q.channel, q.dead_lately), '; ' ORDER BY q.channel)
     FILTER (WHERE q.dead_lately > 0) AS detail
 FROM ops.queue_health AS q
+UNION ALL
+SELECT
+    'replication' AS name,
+    coalesce(bool_and(
+        r.state <> 'not connected' AND coalesce(r.bytes_behind <= 64 * 1024 * 1024, TRUE)
+        AND coalesce(r.behind <= interval '1 minute', TRUE)
+    ), TRUE) AS ok,
+    coalesce(
+        string_agg(
+            format(
+                '%s: %s, %s bytes, %s behind', r.standby, r.state, coalesce(r.bytes_behind::text, 'unknown'),
+                coalesce(r.behind::text, 'unknown')
+            ), '; ' ORDER BY r.standby
+        ), 'no standby'
+    ) AS detail
+FROM ops.replication() AS r
 UNION ALL
 SELECT
     'requests overdue' AS name,

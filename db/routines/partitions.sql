@@ -9,10 +9,8 @@
 
 SET LOCAL ROLE pulsex_owner;
 
--- The defaults; an operator may UPDATE them, and no deploy changes them back.
+-- The defaults; an operator may UPDATE them, and no deploy changes them back. That of the audit log is in migration 004.
 INSERT INTO ops.partitioned_tables (schema_name, table_name, months_ahead, retention) VALUES
--- A year, which PCI DSS 4.0 (10.5.1) asks for and beyond which CNIL (2021-122) sees no need, and the month under way.
-('audit', 'events', 3, '13 months'),
 -- Two years to look back and search in.
 ('pulsex', 'briefings', 3, '24 months'),
 -- A year to compare with, and the month under way; totals are kept in engagement_daily.

@@ -88,7 +88,7 @@ GRANT EXECUTE ON FUNCTION
 ops.hold_partitions TO pulsex_service;
 GRANT EXECUTE ON FUNCTION
 ops.make_next_partition, ops.detach_next_partition, ops.drop_next_partition, ops.expire_partitions,
-ops.partition_faults TO pulsex_worker;
+ops.partition_faults, ops.replication TO pulsex_worker;
 GRANT EXECUTE ON PROCEDURE
 ops.run_maintenance TO pulsex_worker;
 GRANT SELECT ON ops.partitions TO pulsex_service, pulsex_worker;

@@ -121,7 +121,7 @@ CALLERS = {
         pulsex.unsubscribe pulsex.update_preferences""",
     "pulsex_worker": """
         audit.oldest_unsealed audit.seal audit.verify gdpr.apply_retention gdpr.erase_inactive gdpr.resume_erasures
-        gdpr.warn_inactive ops.overdue_requests
+        gdpr.warn_inactive ops.overdue_requests ops.replication
         auth.purge_expired ops.count_queue ops.dead_notifications ops.delete_expired_feedback
         ops.detach_next_partition ops.drop_next_partition
         ops.ensure_partitions ops.expire_partitions ops.make_next_partition ops.partition_faults ops.partition_months

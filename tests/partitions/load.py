@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -28,6 +29,7 @@ WAITS = """SELECT a.usename, l.mode, l.relation::regclass::text,
 TABLES = ("briefings", "engagement_events")
 MONTHS_AGO = 30  # of the first old partition that is made again and again
 MARK_READ = "UPDATE pulsex.briefings SET read_at = now() WHERE user_id = %s AND briefing_date = %s"
+RENAME = "UPDATE pulsex.users SET display_name = %s WHERE user_id = %s"
 RECORD_EVENT = """SELECT pulsex.record_events(%s, jsonb_build_array(jsonb_build_object(
         'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))"""
 OLD_ROWS = """
@@ -42,6 +44,10 @@ ON CONFLICT DO NOTHING;
 INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
 SELECT b.user_id, b.briefing_date, uuidv7(), 'opened' FROM pulsex.briefings AS b WHERE b.title = 'Old news'
 """
+
+
+# SQL and its parameters.
+Statement = tuple[str, *tuple[object, ...]]
 
 
 @dataclass
@@ -95,16 +101,27 @@ class Load:
         self.record.slowest[kind] = max(self.record.slowest.get(kind, 0), (time.monotonic() - started) * 1000)
         return rows
 
-    async def _as_person(
-        self, app: psycopg.AsyncConnection, reader: Reader, kind: str, sql: str, *args: object
-    ) -> None:
+    async def _as_person(self, app: psycopg.AsyncConnection, reader: Reader, kind: str, *statements: Statement) -> None:
         await app.execute("BEGIN")
         await self._run("proving who one is", app, PROVE, reader.token)
-        rows = await self._run(kind, app, sql, *args)
+        for sql, *args in statements:
+            rows = await self._run(kind, app, sql, *args)
         if kind == "reading":
             assert len(rows) == len(reader.dates), f"{reader.name} has {len(rows)} of {len(reader.dates)} briefings"
         await self._run("committing", app, "COMMIT")
         self.record.transactions[kind] += 1
+
+    def acts(self, reader: Reader, day: date) -> list[tuple[str, *tuple[Statement, ...]]]:
+        """Return what a person does, each in a transaction: what it is called, and its statements."""
+        me = reader.user_id
+        return [
+            ("reading", ("SELECT 1 FROM pulsex.briefing_history(%s, NULL, 100) WHERE title <> 'Old news'", me)),
+            ("reading today's", ("SELECT title FROM pulsex.todays_briefing(%s)", me)),
+            ("rating", (RATE, me, day, self.dice.randint(1, 5), "under load")),
+            ("marking read", (MARK_READ, me, day)),
+            ("recording", (RECORD_EVENT, me)),
+            ("renaming", (RENAME, reader.name, me)),
+        ]
 
     # Who is at work --------------------------------------------------------------------------------------------------
 
@@ -113,17 +130,8 @@ class Load:
         async with self._client("pulsex_app") as app:
             while True:
                 reader = self.dice.choice(self.readers)
-                me, day = reader.user_id, self.dice.choice(reader.dates)
-                acts = [
-                    ("reading", "SELECT 1 FROM pulsex.briefing_history(%s, NULL, 100) WHERE title <> 'Old news'", me),
-                    ("reading today's", "SELECT title FROM pulsex.todays_briefing(%s)", me),
-                    ("rating", RATE, me, day, self.dice.randint(1, 5), "under load"),
-                    ("marking read", MARK_READ, me, day),
-                    ("recording", RECORD_EVENT, me),
-                    ("renaming", "UPDATE pulsex.users SET display_name = %s WHERE user_id = %s", reader.name, me),
-                ]
-                for kind, sql, *args in acts:
-                    await self._as_person(app, reader, kind, sql, *args)
+                for kind, *statements in self.acts(reader, self.dice.choice(reader.dates)):
+                    await self._as_person(app, reader, kind, *statements)
 
     async def publishers(self) -> None:
         """Publish briefings again, other than before."""

@@ -10,4 +10,5 @@ ADD CONSTRAINT user_topics_followed_at_check CHECK (followed_at IS NOT NULL) NOT
 -- migrate:down
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = '60s';
+-- squawk-ignore ban-drop-constraint  -- the way down takes what the way up made
 ALTER TABLE pulsex.user_topics DROP CONSTRAINT user_topics_followed_at_check;
