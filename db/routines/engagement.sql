@@ -185,7 +185,8 @@ transaction that this one doesn''t see.';
 CREATE OR REPLACE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN p_day::timestamp AT TIME ZONE 'UTC';
-COMMENT ON FUNCTION pulsex.day_starts_at IS 'The instant at which a day (UTC) begins.';
+COMMENT ON FUNCTION pulsex.day_starts_at IS
+'The instant at which a day (UTC) begins. Errors: 22008 a day after the year 294276.';
 
 CREATE OR REPLACE FUNCTION ops.has_events_of(p_day date) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
