@@ -201,7 +201,7 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.todays_briefing IS
 'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody
-else.';
+else. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION pulsex.briefing_history(
     p_user_id uuid,

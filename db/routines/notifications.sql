@@ -175,7 +175,8 @@ p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want 
 and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
 when it is claimed.
 Errors: PT404 no such user; PT403 processing is restricted; PT422 p_priority or p_max_attempts out of bounds; 23514 an
-unknown channel, or another value out of bounds; 23502 another null.';
+unknown channel, or another value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the
+calendar.';
 
 CREATE OR REPLACE FUNCTION pulsex.enqueue_notifications(
     p_user_ids uuid[],
@@ -233,7 +234,7 @@ COMMENT ON FUNCTION pulsex.enqueue_notifications IS
 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
 same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds; 23514 an unknown channel, or another
-value out of bounds; 23502 another null; PT403 somebody was restricted at that very moment: nothing has changed, call it
+value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was restricted at that very moment: nothing has changed, call it
 again.';
 
 CREATE OR REPLACE FUNCTION pulsex.cancel_notification(
