@@ -556,11 +556,7 @@ CHECKS = {
     "settings_period_check": Check(
         "gdpr.settings",
         each("value", "soon", "6 days", "11 years", "-2 years"),
-        [
-            *each("value", "7 days", "10 years", None),
-            {"name": "other", "value": "soon"},
-            {"name": "backup_horizon", "value": "0"},
-        ],
+        [*each("value", "7 days", "10 years", None), {"name": "other", "value": "soon"}],
     ),
     "consent_purposes_purpose_check": Check(
         "gdpr.consent_purposes",

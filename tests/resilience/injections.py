@@ -8,15 +8,11 @@ HARM = "UPDATE pulsex.users SET display_name = 'injected'"
 OTHER = "COMMENT ON FUNCTION auth.find_user IS NULL"
 INJECTIONS = [
     f"'; {HARM}; --",
-    f"x' || (SELECT 1) || ''; {HARM}; /*",
-    f"'; {OTHER}; --",
-    f'"; {HARM}; --',
-    f"$$; {OTHER}; $$ $_$ {{}} %s %I %L %1$s",
-    f"\\'; {OTHER}; -- \\",
-    f"U&'\\0027; {HARM}; \u02bc \uff07; {HARM}; --",
-    f"users; {HARM}; --",
-    '$.** ? (@ like_regex ".*") \\gexec \\! true :\'x\'',
-    "' OR TRUE --",
+    f"'; {OTHER}; /*",
+    f"x' || (SELECT 1) || ''; {HARM}; \u02bc \uff07",
+    f'"; {HARM}; -- %s %I %L %1$s',
+    f"$$; {OTHER}; $$ $_$ \\'; {HARM}; -- \\ U&'\\0027",
+    f'users; {HARM}; -- $.** ? (@ like_regex ".*") \\gexec {{}}',
 ]
 PLACES = {
     "text": lambda text: text,
