@@ -49,8 +49,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.require_reason IS
-'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one over
-500 characters.';
+'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one
+over 500 characters.';
 
 CREATE OR REPLACE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''

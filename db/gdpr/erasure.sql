@@ -303,5 +303,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.resume_erasures IS
-'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler. Errors: 25000, 40P01 and 55P03
-as gdpr.erase_user().';
+'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.
+Errors: 25000, 40P01 and 55P03 as gdpr.erase_user().';

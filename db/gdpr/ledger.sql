@@ -58,7 +58,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.backup_horizon IS
-'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody has said.';
+'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody
+has said.';
 
 CREATE OR REPLACE FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' SET timezone = 'UTC' SET intervalstyle = 'iso_8601'

@@ -234,8 +234,8 @@ COMMENT ON FUNCTION pulsex.enqueue_notifications IS
 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
 same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds; 23514 an unknown channel, or another
-value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was restricted at that very moment: nothing has changed, call it
-again.';
+value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was
+restricted at that very moment: nothing has changed, call it again.';
 
 CREATE OR REPLACE FUNCTION pulsex.cancel_notification(
     p_user_id uuid,

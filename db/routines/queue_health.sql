@@ -48,7 +48,7 @@ BEGIN
     ORDER BY c.channel;
 END
 $$;
-COMMENT ON FUNCTION ops.count_queue IS 
+COMMENT ON FUNCTION ops.count_queue IS
 'What ops.queue_health shows, at p_at. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION ops.dead_notifications(p_limit integer DEFAULT 100)

@@ -12,21 +12,36 @@ from tests.resilience.stage import Routine
 HUGE = "x" * 2**20
 NOBODY = "99999999-9999-4999-8999-999999999999"
 WORDS = [
-    "", " ", "\0", "a\0b", HUGE, "\u202e\u0634\u0643\u0631\u0627\u200f", "e\u0301" * 50, "Z\u0351\u0352" * 200, "\U0001f312" * 300,
-    "\ufeff", "\uffff", "\U0010ffff", "ı", "İ" * 500, "infinity", "NaN", "null", "%s %I %L %", "\\", "pulsex.users", "pg_catalog.pg_class",
-    "a" * 201, "a" * 2001, "a" * 4001, "\n" * 5, "-" * 100, '"' * 99, "(" * 99, "&|!<->:*",
+    "", " ", "\0", "a\0b", HUGE, "\u202e\u0634\u0643\u0631\u0627\u200f", "e\u0301" * 50, "Z\u0351\u0352" * 200,
+    "\U0001f312" * 300, "\ufeff", "\uffff", "\U0010ffff", "\u0131", "\u0130" * 500, "infinity", "NaN", "null",
+    "%s %I %L %", "\\", "pulsex.users", "pg_catalog.pg_class", "a" * 201, "a" * 2001, "a" * 4001, "\n" * 5, "-" * 100,
+    '"' * 99, "(" * 99, "&|!<->:*",
 ]  # fmt: skip
-INTEGERS = ["0", "1", "-1", "100", "101", "1000", "1001", "-101", "32767", "-32768", "32768", "100001", str(2**31 - 1), str(-(2**31)), str(2**63)]
-TIMES = ["infinity", "-infinity", "epoch", "4714-11-24 00:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "0001-01-01 00:00:00+00", "9999-12-31 23:59:60+00", "2000-02-29 12:00:00+14", "now", "tomorrow", "yesterday"]
-DATES = ["infinity", "-infinity", "epoch", "4714-11-24 BC", "5874897-12-31", "0001-01-01", "9999-12-31", "2000-02-29", "294276-12-31", "294277-01-01"]
-INTERVALS = ["0", "-1 day", "infinity", "-infinity", "178000000 years", "-178000000 years", "2147483647 days", "9223372036854775807 microseconds", "1 microsecond", "1 month -1 day", "1 year", "90 days 25 hours"]
+INTEGERS = [
+    "0", "1", "-1", "100", "101", "1000", "1001", "-101", "32767", "-32768", "32768", "100001", str(2**31 - 1),
+    str(-(2**31)), str(2**63),
+]  # fmt: skip
+TIMES = [
+    "infinity", "-infinity", "epoch", "4714-11-24 00:00:00+00 BC", "294276-12-31 23:59:59.999999+00",
+    "0001-01-01 00:00:00+00", "9999-12-31 23:59:60+00", "2000-02-29 12:00:00+14", "now", "tomorrow", "yesterday",
+]  # fmt: skip
+DATES = [
+    "infinity", "-infinity", "epoch", "4714-11-24 BC", "5874897-12-31", "0001-01-01", "9999-12-31", "2000-02-29",
+    "294276-12-31", "294277-01-01",
+]  # fmt: skip
+INTERVALS = [
+    "0", "-1 day", "infinity", "-infinity", "178000000 years", "-178000000 years", "2147483647 days",
+    "9223372036854775807 microseconds", "1 microsecond", "1 month -1 day", "1 year", "90 days 25 hours",
+]  # fmt: skip
 JSONS = [
-    "null", "[]", "{}", '"x"', "1", "true", "1e1000", "-1e-1000", "[" * 3000 + "]" * 3000, "[" * 100000 + "]" * 100000, '{"a":' * 2000 + "1" + "}" * 2000,
-    '"\\u0000"', '"\\ud800"', '{"": {"": [{}]}}', "[[[]]]", "[null]", "[{}]", '{"sections": null}', '{"sections": [null]}',
-    '{"sections": [[]]}', '{"sections": [{"items": [null]}]}', '{"max_items": 1e99}', '{"max_items": null}', '{"delivery_days": [[1]]}',
-    '{"delivery_time": "25:00"}', '{"settings": []}', '{"channels": {}}', '{"format_version": 1, "erasures": [{}]}',
+    "null", "[]", "{}", '"x"', "1", "true", "1e1000", "-1e-1000", "[" * 3000 + "]" * 3000, "[" * 100000 + "]" * 100000,
+    '{"a":' * 2000 + "1" + "}" * 2000, '"\\u0000"', '"\\ud800"', '{"": {"": [{}]}}', "[[[]]]", "[null]", "[{}]",
+    '{"sections": null}', '{"sections": [null]}', '{"sections": [[]]}', '{"sections": [{"items": [null]}]}',
+    '{"max_items": 1e99}', '{"max_items": null}', '{"delivery_days": [[1]]}', '{"delivery_time": "25:00"}',
+    '{"settings": []}', '{"channels": {}}', '{"format_version": 1, "erasures": [{}]}',
     '{"format_version": 1, "erasures": [null, 1, "x"]}', '{"format_version": 1, "erasures": {}}',
-    '{"format_version": 1, "erasures": [{"erasure_id": "x", "subject": {"y": "z"}}]}', json.dumps({"a": HUGE}), json.dumps([HUGE]), '{"user_id": 1}',
+    '{"format_version": 1, "erasures": [{"erasure_id": "x", "subject": {"y": "z"}}]}', '{"user_id": 1}',
+    json.dumps({"a": HUGE}), json.dumps([HUGE]),
 ]  # fmt: skip
 NETWORKS = ["0.0.0.0/0", "::", "::/0", "10.0.0.1/8", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
 BYTES = ["", "\\x00", "\\x" + "ff" * 32, "\\x" + "00" * 2**19]
@@ -50,7 +65,9 @@ def among(values: list[str]) -> st.SearchStrategy[str]:
 
 def array(element: st.SearchStrategy[str | None]) -> st.SearchStrategy[str]:
     """Return literals of arrays of what an element is: of one dimension or two, with nulls, from any bound, or none."""
-    quoted = element.map(lambda one: "NULL" if one is None else '"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    quoted = element.map(
+        lambda one: "NULL" if one is None else '"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )
     flat = st.lists(quoted, max_size=4).map(lambda some: "{" + ",".join(some) + "}")
     return st.one_of(
         st.sampled_from(["{}", "{NULL}", "{NULL,NULL}", "[5:6]={NULL,NULL}"]),

@@ -15,11 +15,16 @@ DEVICE = """INSERT INTO pulsex.devices (user_id, device_id, platform, push_token
 REQUEST = """INSERT INTO gdpr.requests (user_id, kind, opened_by, received_at, time_zone, due_on, due_at)
     VALUES (%(user)s, 'access', 'officer', now(), 'UTC', current_date + 30, now() + interval '30 days')
     RETURNING request_id"""
-FEW = "UPDATE gdpr.requests SET completed_at = now(), outcome = 'withdrawn' WHERE user_id = %(user)s AND outcome IS NULL"
+FEW = (
+    "UPDATE gdpr.requests SET completed_at = now(), outcome = 'withdrawn' WHERE user_id = %(user)s AND outcome IS NULL"
+)
 OPEN = "SELECT count(*) FROM gdpr.requests WHERE user_id = %(user)s AND completed_at IS NULL"
 EXPIRED = """INSERT INTO auth.sessions (user_id, token_hash, family_id, created_at, expires_at) VALUES (%(user)s,
     sha256(%(run)s::bytea), uuidv7(), now() - interval '90 days', now() - interval '60 days')"""
-RETIRED = "SELECT count(*) FROM pulsex.devices WHERE user_id = %(user)s AND device_id = %(run)s::uuid AND retired_at IS NULL"
+RETIRED = (
+    "SELECT count(*) FROM pulsex.devices WHERE user_id = %(user)s AND device_id = %(run)s::uuid AND retired_at IS NULL"
+)
+MORNING = "SELECT {} FROM pulsex.briefings WHERE user_id = %(user)s AND edition = 'morning'"
 TRIES = "SELECT count(*) FROM pulsex.notification_attempts WHERE user_id = %(user)s AND notification_id = %(made)s"
 
 
@@ -218,21 +223,16 @@ RACES = {
     ),
     "pulsex.mark_briefing_delivered": Race(
         WORKER, "SELECT pulsex.mark_briefing_delivered(%(user)s, %(made)s)",
-        "SELECT count(*) FROM pulsex.briefings WHERE user_id = %(user)s AND delivered_at IS NULL AND edition = 'morning'",
-        gone,
-        as_service("SELECT briefing_date FROM pulsex.briefings WHERE user_id = %(user)s AND edition = 'morning'"),
+        f"{MORNING.format('count(*)')} AND delivered_at IS NULL", gone, as_service(MORNING.format("briefing_date")),
     ),
     "pulsex.mark_briefing_read": Race(
         APP, "SELECT pulsex.mark_briefing_read(%(user)s, %(made)s)",
-        "SELECT count(*) FROM pulsex.briefings WHERE user_id = %(user)s AND read_at IS NULL AND edition = 'morning'",
-        gone,
-        as_service("SELECT briefing_date FROM pulsex.briefings WHERE user_id = %(user)s AND edition = 'morning'"),
+        f"{MORNING.format('count(*)')} AND read_at IS NULL", gone, as_service(MORNING.format("briefing_date")),
     ),
     "pulsex.record_feedback": Race(
         APP, "SELECT pulsex.record_feedback(%(user)s, %(made)s, 3::smallint, 'n' || %(i)s, p_item_id => %(run)s)",
         "SELECT count(*) FROM pulsex.briefing_feedback WHERE user_id = %(user)s AND item_id = %(run)s AND rating = 3",
-        once,
-        as_service("SELECT briefing_date FROM pulsex.briefings WHERE user_id = %(user)s AND edition = 'morning'"),
+        once, as_service(MORNING.format("briefing_date")),
     ),
     # Notifications --------------------------------------------------------------------------------------------------
     "pulsex.enqueue_notifications": Race(
@@ -364,8 +364,10 @@ LOOKS = {
     "gdpr.list_open_requests": (PRIVACY, "read", "()"),
 }
 RACES |= {
-    name: Race(role, f"SELECT count(*) FROM {name}{arguments}", AUDITED.format(action), lambda end: end.after >= end.before + end.calls,
-               as_service(REQUEST) if "requests" in name else ())
+    name: Race(
+        role, f"SELECT count(*) FROM {name}{arguments}", AUDITED.format(action),
+        each, as_service(REQUEST) if "requests" in name else (), is_about_everybody=arguments == "()",
+    )
     for name, (role, action, arguments) in LOOKS.items()
 }  # fmt: skip
 

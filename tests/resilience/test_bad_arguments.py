@@ -85,7 +85,7 @@ def test_a_ledger_with_an_entry_twice_is_none(privacy):
     """PT422, where the second would be a duplicate key."""
     [(ledger,)] = privacy.rows("SELECT gdpr.export_erasure_ledger()")
     entry = ledger["erasures"][0] | {"erasure_id": "00000000-0000-4000-8000-000000000009"}
-    entry["subject"] = {key: "00" * 32 for key in entry["subject"]}
+    entry["subject"] = dict.fromkeys(entry["subject"], "00" * 32)
     replay = "SELECT * FROM gdpr.replay_erasures(%s)"
     privacy.is_empty(replay, json.dumps(ledger | {"erasures": [entry]}))
     entry["erasure_id"] = "00000000-0000-4000-8000-000000000008"

@@ -18,7 +18,7 @@ from pulsex import deploy
 from tests.cast import PASSWORD_HASH, Person
 from tests.flaws import edited
 from tests.resilience.races import ELSEWHERE, RACES, End, Race
-from tests.resilience.stage import Routine, documented
+from tests.resilience.stage import documented
 
 CROWD = 8
 READ_COMMITTED, SERIALIZABLE = "READ COMMITTED", "SERIALIZABLE"
