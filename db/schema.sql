@@ -1280,7 +1280,8 @@ $$;
 
 ALTER FUNCTION gdpr.backup_horizon() OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.backup_horizon() IS 'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody has said.';
+COMMENT ON FUNCTION gdpr.backup_horizon() IS 'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody
+has said.';
 
 CREATE FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2758,8 +2759,8 @@ ALTER FUNCTION gdpr.replay_erasures(p_ledger jsonb) OWNER TO pulsex_service;
 COMMENT ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) IS 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing,
 and returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again.
 What is done is not done twice. Run it before anybody is let in.
-Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger, or one
-with an entry twice; 25000, 40P01 and 55P03 as gdpr.erase_user().';
+Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger, or
+one with an entry twice; 25000, 40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -2806,8 +2807,8 @@ $$;
 
 ALTER FUNCTION gdpr.require_reason(p_reason text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.require_reason(p_reason text) IS 'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one over
-500 characters.';
+COMMENT ON FUNCTION gdpr.require_reason(p_reason text) IS 'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one
+over 500 characters.';
 
 CREATE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -2863,8 +2864,8 @@ $$;
 
 ALTER FUNCTION gdpr.resume_erasures() OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.resume_erasures() IS 'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler. Errors: 25000, 40P01 and 55P03
-as gdpr.erase_user().';
+COMMENT ON FUNCTION gdpr.resume_erasures() IS 'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.
+Errors: 25000, 40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.retention_of(p_schema text, p_table text) RETURNS interval
     LANGUAGE plpgsql STABLE
@@ -4262,8 +4263,8 @@ ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO
 COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). Errors: PT422 no such range of dates; 22008
-one at the far end of the calendar.';
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). 
+Errors: PT422 no such range of dates; 22008 one at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4609,8 +4610,8 @@ ALTER FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p
 COMMENT ON FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) IS 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
 same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds; 23514 an unknown channel, or another
-value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was restricted at that very moment: nothing has changed, call it
-again.';
+value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was
+restricted at that very moment: nothing has changed, call it again.';
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

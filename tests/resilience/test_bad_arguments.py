@@ -111,3 +111,11 @@ def test_that_the_officer_saw_who_is_inactive_is_logged(dba, published):
     dba.results_eq(later, [(2,)])
     dba.rows("RESET ROLE")
     dba.results_eq(looks, [(1,)], published.user_id)
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize("attempts", [None, -1])
+def test_maintenance_is_done_however_often_it_may_be_tried(attempts, worker):
+    """It commits, so the calls that are taken back never get to its end: no number of tries makes it fail."""
+    worker.connection.execute("CALL ops.run_maintenance(%s)", [attempts])
+    worker.is_empty("SELECT task, error FROM ops.maintenance_tasks WHERE error IS NOT NULL")
