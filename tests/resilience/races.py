@@ -327,6 +327,20 @@ RACES = {
         unchanged, ((PRIVACY, "SELECT gdpr.export_erasure_ledger()::text"),), is_about_everybody=True,
     ),
     # Upkeep ---------------------------------------------------------------------------------------------------------
+    "gdpr.warn_inactive": Race(
+        WORKER, "SELECT gdpr.warn_inactive(100, now() + interval '9 years')",
+        "SELECT count(*) FROM gdpr.inactivity_warnings", lambda end: end.after == sum(end.returned) >= 1,
+        as_service(
+            "DELETE FROM gdpr.inactivity_warnings",
+            "UPDATE gdpr.holds SET released_at = now() WHERE released_at IS NULL",
+        ),
+        is_about_everybody=True,
+    ),
+    "ops.make_next_partition": Race(
+        WORKER, "SELECT ops.make_next_partition('pulsex', 'briefings', 24)",
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'pulsex.briefings'::regclass",
+        lambda end: end.after == end.before + len([made for made in end.returned if made]), is_about_everybody=True,
+    ),
     "ops.refresh_time_zones": Race(
         WORKER, "SELECT ops.refresh_time_zones()",
         "SELECT 1 - count(*) FROM pulsex.time_zones WHERE name = 'Etc/GMT+9'", none_left,
@@ -370,30 +384,3 @@ RACES |= {
     )
     for name, (role, action, arguments) in LOOKS.items()
 }  # fmt: skip
-
-# Where it is shown elsewhere what they do at once, or why there is nothing to show.
-ELSEWHERE = {
-    "auth.use_session": "sets the context of its own transaction, and writes no row",
-    "gdpr.export_erasure_ledger": "reads; volatile so that it sees what was committed before the call",
-    "gdpr.find_user": "logs a look, by gdpr.record_look() as gdpr.consent_history() does",
-    "gdpr.visible_people": "logs a look, by gdpr.record_look() as gdpr.consent_history() does",
-    "gdpr.inactive_accounts": "logs looks, by gdpr.record_look() as gdpr.consent_history() does",
-    "pulsex.record_events": "tests/engagement/test_races.py",
-    "ops.roll_up_engagement": "tests/engagement/test_races.py",
-    "ops.roll_up_marked_engagement": "tests/engagement/test_races.py",
-    "pulsex.enqueue_notification": "tests/notifications/test_races.py",
-    "pulsex.claim_notifications": "tests/notifications/test_crowd.py",
-    "pulsex.await_notifications": "tests/notifications/test_wakeup.py",
-    "pulsex.due_briefings": "tests/schedule/test_due_briefings.py",
-    "gdpr.erase_user": "tests/gdpr/test_races.py",
-    "gdpr.resume_erasures": "goes on with an erasure, one at a time: tests/gdpr/test_races.py",
-    "gdpr.erase_inactive": "tests/gdpr/test_retention.py",
-    "gdpr.warn_inactive": "tests/gdpr/test_retention.py",
-    "ops.ensure_partitions": "tests/routines/test_partitions.py",
-    "ops.make_next_partition": "tests/partitions/test_maintenance.py",
-    "ops.detach_next_partition": "tests/partitions/test_maintenance.py",
-    "ops.drop_next_partition": "tests/partitions/test_maintenance.py",
-    "ops.expire_partitions": "tests/partitions/test_expiry.py",
-    "ops.delete_expired_feedback": "tests/partitions/test_expiry.py",
-    "ops.run_maintenance": "tests/partitions/test_maintenance.py",
-}

@@ -180,7 +180,7 @@ class Stage:
             is_unknown = state not in routine.documented and self.is_value(routine, arguments)
             if is_unknown or NEVER.match(state):
                 faults.append(f"{state}, which its comment doesn't document: {outcome.words[:300]}")
-        if outcome.seconds > TIMEOUT:
+        if outcome.seconds > 3 * TIMEOUT:  # which nothing may switch off, or sleep through
             faults.append(f"took {outcome.seconds:.1f} s")
         # Whom the call is about: the person in the session, or who is named; a job for everybody is about everybody.
         about = str(caller.user_id) if caller.is_served else arguments.get("p_user_id")

@@ -17,7 +17,7 @@ import pytest
 from pulsex import deploy
 from tests.cast import PASSWORD_HASH, Person
 from tests.flaws import edited
-from tests.resilience.races import ELSEWHERE, RACES, End, Race
+from tests.resilience.races import RACES, End, Race
 from tests.resilience.stage import documented
 
 CROWD = 8
@@ -35,6 +35,30 @@ WRITING = """
         AND has_function_privilege(role, p.oid, 'EXECUTE')
     GROUP BY p.oid, n.nspname
 """
+# Where it is shown elsewhere what they do at once, or why there is nothing to show.
+ELSEWHERE = {
+    "auth.use_session": "sets the context of its own transaction, and writes no row",
+    "gdpr.export_erasure_ledger": "reads; volatile so that it sees what was committed before the call",
+    "gdpr.find_user": "logs a look, by gdpr.record_look() as gdpr.consent_history() does",
+    "gdpr.visible_people": "logs a look, by gdpr.record_look() as gdpr.consent_history() does",
+    "gdpr.inactive_accounts": "logs looks, by gdpr.record_look() as gdpr.consent_history() does",
+    "pulsex.record_events": "tests/engagement/test_races.py",
+    "ops.roll_up_engagement": "tests/engagement/test_races.py",
+    "ops.roll_up_marked_engagement": "tests/engagement/test_races.py",
+    "pulsex.enqueue_notification": "tests/notifications/test_races.py",
+    "pulsex.claim_notifications": "tests/notifications/test_crowd.py",
+    "pulsex.await_notifications": "tests/notifications/test_wakeup.py",
+    "pulsex.due_briefings": "tests/schedule/test_due_briefings.py",
+    "gdpr.erase_user": "tests/gdpr/test_races.py",
+    "gdpr.resume_erasures": "goes on with an erasure, one at a time: tests/gdpr/test_races.py",
+    "gdpr.erase_inactive": "tests/gdpr/test_retention.py",
+    "ops.ensure_partitions": "tests/routines/test_partitions.py",
+    "ops.detach_next_partition": "a step of ops.expire_partitions(): tests/partitions/test_expiry.py",
+    "ops.drop_next_partition": "a step of ops.expire_partitions(): tests/partitions/test_expiry.py",
+    "ops.expire_partitions": "tests/partitions/test_expiry.py",
+    "ops.delete_expired_feedback": "tests/partitions/test_expiry.py",
+    "ops.run_maintenance": "tests/partitions/test_maintenance.py",
+}
 
 
 @dataclass
