@@ -666,7 +666,9 @@ CREATE FUNCTION auth.expiry(p_lifetime interval, p_longest interval) RETURNS tim
     AS $$
 BEGIN
     -- First roughly, so that nothing overflows; then points in time, since to intervals a year has 360 days.
-    IF p_lifetime <= p_longest * 2 AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest THEN
+    IF p_lifetime BETWEEN interval '0' AND p_longest * 2
+        AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest
+    THEN
         RETURN now() + p_lifetime;
     END IF;
     RAISE EXCEPTION 'a lifetime is between a second and %', p_longest USING ERRCODE = 'PT422';
@@ -1264,24 +1266,22 @@ ALTER FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zo
 
 COMMENT ON FUNCTION gdpr.apply_retention(p_limit integer, p_at timestamp with time zone) IS 'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1
 to 100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked
-for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
+for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future; 22008 a p_at at the far end of the
+calendar.';
 
 CREATE FUNCTION gdpr.backup_horizon() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 BEGIN
-    RETURN nullif(current_setting('pulsex.backup_horizon', TRUE), '')::interval;
-EXCEPTION
-    WHEN data_exception THEN
-        RAISE EXCEPTION 'pulsex.backup_horizon is no interval' USING ERRCODE = 'PT422';
+    RETURN (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'backup_horizon');
 END
 $$;
 
 ALTER FUNCTION gdpr.backup_horizon() OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.backup_horizon() IS 'For how long backups and archived WAL are kept, by the setting pulsex.backup_horizon
-(ALTER DATABASE … SET pulsex.backup_horizon = ''35 days''); null: nobody has said. Errors: PT422 not an interval.';
+COMMENT ON FUNCTION gdpr.backup_horizon() IS 'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody
+has said.';
 
 CREATE FUNCTION gdpr.carry_out(p_user_id uuid, p_erasure_id uuid, p_categories text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1452,9 +1452,7 @@ CREATE FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) RE
     SET search_path TO ''
     AS $$
 BEGIN
-    IF p_reason IS NULL THEN
-        RAISE EXCEPTION 'a setting is changed for a reason' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM gdpr.require_reason(p_reason);
     UPDATE gdpr.settings AS s SET value = p_value, reason = p_reason, changed_at = now() WHERE s.name = p_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such setting' USING ERRCODE = 'PT404';
@@ -1466,7 +1464,8 @@ $$;
 ALTER FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.change_setting(p_name text, p_value text, p_reason text) IS 'Changes a setting of gdpr.settings, and remembers why; the change is logged. Null takes the value back.
-Errors: PT404 no such setting; PT422 no reason; 23514 a period outside of 7 days to 10 years, or a text too long.';
+Errors: PT404 no such setting; PT422 no reason, or one over 500 characters; 23514 a period that is none or out of its
+bounds, or a text of no or over 2000 characters.';
 
 CREATE FUNCTION gdpr.complete_request(p_user_id uuid, p_request_id uuid, p_outcome text, p_note text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1689,9 +1688,8 @@ DECLARE
     v_unknown text;
     v_is_there boolean;
 BEGIN
-    IF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
-        RAISE EXCEPTION 'an erasure has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
-    ELSIF p_categories = '{}' THEN
+    PERFORM gdpr.require_reason(p_reason);
+    IF p_categories = '{}' THEN
         RAISE EXCEPTION 'there is no category to erase' USING ERRCODE = 'PT422';
     END IF;
     SELECT string_agg(coalesce(c.name, 'null'), ', ') INTO v_unknown FROM unnest(p_categories) AS c (name)
@@ -1740,7 +1738,9 @@ DECLARE
     v_person record;
     v_erased bigint := 0;
 BEGIN
-    IF p_at IS NULL OR p_at > now() THEN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 people' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR p_at > now() THEN
         RAISE EXCEPTION 'nobody is erased ahead of time' USING ERRCODE = 'PT422';
     END IF;
     FOR v_person IN
@@ -1770,7 +1770,8 @@ $$;
 ALTER FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.erase_inactive(p_limit integer, p_at timestamp with time zone) IS 'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since,
-and returns how many. Errors: PT422 p_at null or in the future.';
+and returns how many. Errors: PT422 p_limit outside 1 to 100000, or p_at null or in the future; 22008 a p_at at the far
+end of the calendar; 25000, 40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1788,7 +1789,7 @@ COMMENT ON FUNCTION gdpr.erase_user(p_user_id uuid, p_reason text, p_categories 
 reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table;
 kept, the legal holds that kept something; files.relations, to be rewritten by the scrub, and when that was done;
 wal.written_until, the position up to which the write-ahead log may still hold it; backups.gone_by, when the last
-backup that has it expires (null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are
+backup that has it expires (null: the setting backup_horizon isn''t made). Nothing in it is about the person. They are
 signed out at once, their queued notifications with them. No table holds totals of several people that would have to be
 corrected. Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes
 when the hold is released or ends.
@@ -2240,23 +2241,27 @@ ALTER FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad 
 COMMENT ON FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) IS 'HMAC-SHA256 (RFC 2104) of an id under a key, whose pads these are.';
 
 CREATE FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, last_active_at timestamp with time zone, warned_at timestamp with time zone, erase_after timestamp with time zone)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 100
     SET search_path TO ''
     AS $$
 DECLARE
     v_before timestamptz := p_at - (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_after');
 BEGIN
-    RETURN QUERY
-    SELECT u.user_id, a.at, w.warned_at, w.erase_after
-    FROM pulsex.users AS u
-    LEFT JOIN gdpr.inactivity_warnings AS w ON w.user_id = u.user_id
-    CROSS JOIN LATERAL gdpr.last_active_at(u.user_id) AS a (at)
-    WHERE u.status = 'active' AND u.created_at < v_before AND a.at < v_before
-        AND NOT EXISTS (
-            SELECT FROM gdpr.holds AS h
-            WHERE h.user_id = u.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
-        )
-    ORDER BY a.at;
+    FOR user_id, last_active_at, warned_at, erase_after IN
+        SELECT u.user_id, a.at, w.warned_at, w.erase_after
+        FROM pulsex.users AS u
+        LEFT JOIN gdpr.inactivity_warnings AS w ON w.user_id = u.user_id
+        CROSS JOIN LATERAL gdpr.last_active_at(u.user_id) AS a (at)
+        WHERE u.status = 'active' AND u.created_at < v_before AND a.at < v_before
+            AND NOT EXISTS (
+                SELECT FROM gdpr.holds AS h
+                WHERE h.user_id = u.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
+            )
+        ORDER BY a.at
+    LOOP
+        PERFORM gdpr.record_look(user_id, 'inactivity');
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -2264,7 +2269,8 @@ ALTER FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) OWNER TO pu
 
 COMMENT ON FUNCTION gdpr.inactive_accounts(p_at timestamp with time zone) IS 'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when
 they were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the
-setting is taken back.';
+setting is taken back. For each person listed, the officer''s look is logged.
+Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION gdpr.is_privacy_officer() RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -2427,7 +2433,7 @@ COMMENT ON FUNCTION gdpr.open_request(p_user_id uuid, p_kind text, p_details tex
 opens it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or
 telephone. Due one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already,
 for a person; PT422 no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details
-of over 4000 characters.';
+of no or over 4000 characters; 22008 a time at the far end of the calendar.';
 
 CREATE FUNCTION gdpr.place_hold(p_user_id uuid, p_category text, p_reason text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2439,11 +2445,10 @@ BEGIN
     PERFORM gdpr.require_privacy();
     IF NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = p_category) THEN
         RAISE EXCEPTION 'no such category: %', coalesce(p_category, 'null') USING ERRCODE = 'PT422';
-    ELSIF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
-        RAISE EXCEPTION 'a hold has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
     ELSIF p_until <= now() THEN
         RAISE EXCEPTION 'a hold ends in the future' USING ERRCODE = 'PT422';
     END IF;
+    PERFORM gdpr.require_reason(p_reason);
     PERFORM gdpr.require_person(p_user_id);
     INSERT INTO gdpr.holds (user_id, category, reason, held_until) VALUES (p_user_id, p_category, p_reason, p_until)
     RETURNING hold_id INTO v_hold_id;
@@ -2534,6 +2539,8 @@ BEGIN
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF NOT EXISTS (SELECT FROM gdpr.consent_purposes AS a WHERE a.purpose = p_purpose) THEN
+        RAISE EXCEPTION 'nobody is asked for consent to this' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
     SELECT
@@ -2541,9 +2548,6 @@ BEGIN
         CASE WHEN auth.current_user_id() = p_user_id THEN 'person' ELSE 'officer' END
     FROM gdpr.consents AS c
     WHERE c.user_id = p_user_id AND c.purpose = p_purpose;
-EXCEPTION
-    WHEN foreign_key_violation OR not_null_violation THEN
-        RAISE EXCEPTION 'nobody is asked for consent to this' USING ERRCODE = 'PT422';
 END
 $$;
 
@@ -2694,7 +2698,8 @@ $$;
 ALTER FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.release_hold(p_user_id uuid, p_hold_id uuid) IS 'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing
-is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
+is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before; 25000,
+40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.replay_erasures(p_ledger jsonb) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2752,7 +2757,7 @@ BEGIN
         RETURN NEXT gdpr.continue_erasure(v_user_id, v_entry.erasure_id, 'replay');
     END LOOP;
 EXCEPTION
-    WHEN data_exception OR not_null_violation OR check_violation THEN
+    WHEN data_exception OR not_null_violation OR check_violation OR unique_violation THEN
         RAISE EXCEPTION 'not an erasure ledger: %', sqlerrm USING ERRCODE = 'PT422';
 END
 $$;
@@ -2762,7 +2767,8 @@ ALTER FUNCTION gdpr.replay_erasures(p_ledger jsonb) OWNER TO pulsex_service;
 COMMENT ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) IS 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing,
 and returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again.
 What is done is not done twice. Run it before anybody is let in.
-Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger.';
+Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger, or
+one with an entry twice; 25000, 40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -2796,6 +2802,22 @@ ALTER FUNCTION gdpr.require_privacy() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.require_privacy() IS 'Errors: PT403 unless the caller acts as pulsex_privacy.';
 
+CREATE FUNCTION gdpr.require_reason(p_reason text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF (char_length(p_reason) <= 500 AND btrim(p_reason) <> '') IS NOT TRUE THEN
+        RAISE EXCEPTION 'this is done for a reason, of 1 to 500 characters' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION gdpr.require_reason(p_reason text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION gdpr.require_reason(p_reason text) IS 'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one
+over 500 characters.';
+
 CREATE FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -2816,9 +2838,7 @@ CREATE FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) RETURNS void
     SET search_path TO ''
     AS $$
 BEGIN
-    IF (char_length(btrim(p_reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
-        RAISE EXCEPTION 'a restriction has a reason, of at most 500 characters' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM gdpr.require_reason(p_reason);
     IF gdpr.set_status(p_user_id, 'active', 'restricted') THEN
         PERFORM audit.record('restrict', p_user_id, jsonb_build_object('reason', p_reason));
     END IF;
@@ -2852,7 +2872,8 @@ $$;
 
 ALTER FUNCTION gdpr.resume_erasures() OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.resume_erasures() IS 'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.';
+COMMENT ON FUNCTION gdpr.resume_erasures() IS 'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.
+Errors: 25000, 40P01 and 55P03 as gdpr.erase_user().';
 
 CREATE FUNCTION gdpr.retention_of(p_schema text, p_table text) RETURNS interval
     LANGUAGE plpgsql STABLE
@@ -2971,11 +2992,12 @@ COMMENT ON FUNCTION gdpr.unclassified_columns() IS 'Every column of the database
 contradicts itself in it. No row: the map is the territory. For the build, and for monitoring after a deploy.';
 
 CREATE FUNCTION gdpr.visible_people() RETURNS TABLE(user_id uuid)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10000
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 10000
     SET search_path TO ''
     AS $$
 BEGIN
     IF gdpr.is_privacy_officer() THEN
+        PERFORM gdpr.record_look(NULL, 'list of people');
         RETURN QUERY SELECT u.user_id FROM pulsex.users AS u;
     ELSE
         RETURN QUERY SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = auth.current_user_id();
@@ -2986,7 +3008,8 @@ $$;
 ALTER FUNCTION gdpr.visible_people() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.visible_people() IS 'Whom the caller may look at through a view: the data protection officer everybody, a person themself, others nobody. A
-view that joins a routine to it LATERAL asks the routine only about those whom a condition on user_id leaves.';
+view that joins a routine to it LATERAL asks the routine only about those whom a condition on user_id leaves. That the
+officer had the list is logged.';
 
 CREATE FUNCTION gdpr.warn_inactive(p_limit integer DEFAULT 100, p_at timestamp with time zone DEFAULT now()) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2997,6 +3020,11 @@ DECLARE
     v_person record;
     v_warned bigint := 0;
 BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 people' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'people are warned at an instant' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM gdpr.inactivity_warnings AS w WHERE gdpr.last_active_at(w.user_id) > w.last_active_at;
     FOR v_person IN
         SELECT i.user_id, i.last_active_at, greatest(p_at, now()) + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
@@ -3024,7 +3052,8 @@ ALTER FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone
 COMMENT ON FUNCTION gdpr.warn_inactive(p_limit integer, p_at timestamp with time zone) IS 'Tells up to p_limit people whose accounts are inactive at p_at, by every channel they left open (kind
 account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
-told.';
+told. Errors: PT422 p_limit outside 1 to 100000, or p_at null or infinite; 22008 a p_at at the far end of the
+calendar.';
 
 CREATE FUNCTION ops.claim_maintenance() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3083,7 +3112,7 @@ $$;
 
 ALTER FUNCTION ops.count_queue(p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION ops.count_queue(p_at timestamp with time zone) IS 'What ops.queue_health shows, at p_at.';
+COMMENT ON FUNCTION ops.count_queue(p_at timestamp with time zone) IS 'What ops.queue_health shows, at p_at. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION ops.dead_notifications(p_limit integer DEFAULT 100) RETURNS TABLE(user_id uuid, notification_id uuid, channel text, kind text, reason text, attempts bigint, last_error text, created_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
@@ -3124,6 +3153,9 @@ DECLARE
     );
     v_deleted bigint;
 BEGIN
+    IF p_limit < 1 THEN
+        RAISE EXCEPTION 'a batch has at least one row' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM pulsex.briefing_feedback AS f
     USING (
         SELECT e.user_id, e.briefing_date, e.edition, e.item_id FROM pulsex.briefing_feedback AS e
@@ -3139,7 +3171,7 @@ $$;
 ALTER FUNCTION ops.delete_expired_feedback(p_limit integer) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.delete_expired_feedback(p_limit integer) IS 'Deletes feedback on briefings whose partitions are expired, the oldest first, p_limit rows at most (null: all), and
-returns how many. Once it returns 0 those partitions can be detached.';
+returns how many. Once it returns 0 those partitions can be detached. Errors: PT422 p_limit under 1.';
 
 CREATE FUNCTION ops.detach_next_partition(p_schema text, p_table text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3373,8 +3405,8 @@ DECLARE
 BEGIN
     IF p_months_ahead NOT BETWEEN 0 AND 24 THEN
         RAISE EXCEPTION 'partitions are made 0 to 24 months ahead' USING ERRCODE = 'PT422';
-    ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
-        RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
+    ELSIF p_since IS NULL OR p_since NOT BETWEEN now() - interval '10 years' AND now() + interval '10 years' THEN
+        RAISE EXCEPTION 'partitions are made since a date within ten years' USING ERRCODE = 'PT422';
     END IF;
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT month INTO v_month
@@ -3445,7 +3477,8 @@ $$;
 ALTER FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION ops.make_next_partition(p_schema text, p_table text, p_months_ahead integer, p_since date) IS 'One step of making partitions ahead: ops.make_missing_partition(), of a month from the last one on by default. Commit
-it before the next. Errors: as there; 55P03 a lock not had within 20 ms.';
+it before the next. Errors: PT422 an argument out of bounds; 42P07 a detached table has its name; 55P03 a lock not had
+within 20 ms.';
 
 CREATE FUNCTION ops.overdue_requests(p_at timestamp with time zone DEFAULT now()) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3573,6 +3606,9 @@ CREATE FUNCTION ops.purge_unsubscribe_tokens(p_limit integer DEFAULT 1000) RETUR
 DECLARE
     v_purged integer;
 BEGIN
+    IF p_limit < 1 THEN
+        RAISE EXCEPTION 'a batch has at least one token' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM pulsex.unsubscribe_tokens AS t
     USING (
         SELECT e.user_id, e.token_hash FROM pulsex.unsubscribe_tokens AS e
@@ -3586,13 +3622,17 @@ $$;
 
 ALTER FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) IS 'Deletes unsubscribe tokens that have expired, p_limit at most (null: all), and returns how many.';
+COMMENT ON FUNCTION ops.purge_unsubscribe_tokens(p_limit integer) IS 'Deletes unsubscribe tokens that have expired, p_limit at most (null: all), and returns how many.
+Errors: PT422 p_limit under 1.';
 
 CREATE FUNCTION ops.record_maintenance(p_task text, p_error text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 BEGIN
+    IF (char_length(p_task) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a task has a name of 1 to 200 characters' USING ERRCODE = 'PT422';
+    END IF;
     INSERT INTO ops.maintenance_tasks AS t (task, succeeded_at, failed_at, error)
     VALUES (
         p_task, CASE WHEN p_error IS NULL THEN now() END, CASE WHEN p_error IS NOT NULL THEN now() END,
@@ -3606,7 +3646,8 @@ $$;
 
 ALTER FUNCTION ops.record_maintenance(p_task text, p_error text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION ops.record_maintenance(p_task text, p_error text) IS 'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.';
+COMMENT ON FUNCTION ops.record_maintenance(p_task text, p_error text) IS 'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.
+Errors: PT422 p_task null, empty or over 200 characters.';
 
 CREATE FUNCTION ops.recount_engagement(p_user_ids uuid[], p_days date[]) RETURNS integer
     LANGUAGE plpgsql
@@ -3723,6 +3764,9 @@ DECLARE
     v_channel text;
     v_attempts integer;
 BEGIN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification is due at an instant' USING ERRCODE = 'PT422';
+    END IF;
     PERFORM pulsex.require_unrestricted(p_user_id);
     UPDATE pulsex.notifications AS n SET state = 'pending', reason = NULL
     WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id AND n.state = 'dead'
@@ -3748,8 +3792,8 @@ $$;
 ALTER FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) IS 'Puts a dead letter back into the queue, with eight attempts more. Errors: PT404 no such user, or no such dead
-notification; PT403 processing is restricted; PT409 another one for its occasion is pending; 23514 it had over 92
-attempts.';
+notification; PT403 processing is restricted; PT409 another one for its occasion is pending; PT422 p_at null or
+infinite; 23514 it had over 92 attempts.';
 
 CREATE FUNCTION ops.roll_up_engagement(p_day date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4244,7 +4288,7 @@ from many workers at once: none is leased to two. Send each to its targets, as i
 it by pulsex.complete_notification() or pulsex.fail_notification() with its lease_token; what isn''t settled when its
 lease ends is due again, and dead after its last attempt. What the person no longer wants or can get is cancelled now,
 and what falls into their quiet hours is put off. p_worker: a name to find the worker by, 1 to 200 characters.
-Errors: PT422 an argument out of bounds, or no such channel.';
+Errors: PT422 an argument out of bounds, or no such channel; 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4253,7 +4297,9 @@ CREATE FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id u
 DECLARE
     v_row pulsex.notification_queue := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'sent');
 BEGIN
-    IF v_row.user_id IS NOT NULL THEN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification is sent at an instant' USING ERRCODE = 'PT422';
+    ELSIF v_row.user_id IS NOT NULL THEN
         PERFORM pulsex.record_attempt(v_row, 'sent', NULL, p_at);
         PERFORM pulsex.end_notification(p_user_id, p_notification_id, 'sent', NULL, p_at);
     END IF;
@@ -4263,7 +4309,8 @@ $$;
 ALTER FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.complete_notification(p_user_id uuid, p_notification_id uuid, p_lease_token uuid, p_at timestamp with time zone) IS 'A worker says that it sent what it had leased; saying it again changes nothing. Errors: PT404 no such notification;
-PT409 the lease was lost to another worker, or the notification called off: only who holds it can settle it.';
+PT403 processing is restricted; PT409 the lease was lost to another worker, or the notification called off: only who
+holds it can settle it; PT422 p_at null or infinite.';
 
 CREATE FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_ids uuid[], p_lease_tokens uuid[], p_at timestamp with time zone DEFAULT now()) RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER ROWS 1
@@ -4273,13 +4320,21 @@ CREATE FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_
     SET enable_bitmapscan TO 'off'
     AS $$
 BEGIN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'notifications are sent at an instant' USING ERRCODE = 'PT422';
+    ELSIF (cardinality(p_user_ids) = cardinality(p_notification_ids)
+        AND cardinality(p_user_ids) = cardinality(p_lease_tokens)) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'each notification has a person and a lease' USING ERRCODE = 'PT422';
+    END IF;
     WITH held AS MATERIALIZED (
         SELECT q.user_id, q.notification_id, q.attempts, q.lease_token, q.leased_at
         FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
         INNER JOIN pulsex.notification_queue AS q
             ON q.user_id = l.user_id AND q.notification_id = l.notification_id AND q.lease_token = l.lease_token
         INNER JOIN pulsex.users AS u ON u.user_id = l.user_id AND u.status <> 'restricted'
-        FOR UPDATE OF q
+        -- In the same order for everybody: two batches with the same ones never hold one each and wait for the other's.
+        ORDER BY q.user_id, q.notification_id FOR UPDATE OF q
     ), gone AS (
         DELETE FROM pulsex.notification_queue AS q USING held AS h
         WHERE q.user_id = h.user_id AND q.notification_id = h.notification_id
@@ -4309,8 +4364,9 @@ ALTER FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_i
 COMMENT ON FUNCTION pulsex.complete_notifications(p_user_ids uuid[], p_notification_ids uuid[], p_lease_tokens uuid[], p_at timestamp with time zone) IS 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
 which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
 processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
-same, and settling again changes nothing. Errors: PT403 somebody was restricted at that very moment: nothing has changed,
-call it again.';
+same, and settling again changes nothing.
+Errors: PT422 p_at null or infinite, or arrays null or of different lengths; PT403 somebody was restricted at that very
+moment: nothing has changed, call it again.';
 
 CREATE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) RETURNS TABLE(briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4347,7 +4403,8 @@ ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO
 COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). Errors: PT422 no such range of dates.';
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). 
+Errors: PT422 no such range of dates; 22008 one at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -4355,7 +4412,7 @@ CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zon
 
 ALTER FUNCTION pulsex.day_starts_at(p_day date) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.day_starts_at(p_day date) IS 'The instant at which a day (UTC) begins.';
+COMMENT ON FUNCTION pulsex.day_starts_at(p_day date) IS 'The instant at which a day (UTC) begins. Errors: 22008 a day after the year 294276.';
 
 CREATE FUNCTION pulsex.delivery_instant(p_date date, p_time time without time zone, p_time_zone text) RETURNS timestamp with time zone
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -4523,7 +4580,7 @@ which settles it; what isn''t published when its lease ends is due again. After 
 where the person lives, a briefing is given up (ops.parked_briefings), and the next one is scheduled. Safe to call from
 several schedulers at once: no two get the same briefing. Call it until it returns nothing; after an outage of a day it
 moves some ten thousand on per call, and may return nothing because of that, until the next call.
-Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds.';
+Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds; 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.end_notification(p_user_id uuid, p_notification_id uuid, p_state text, p_reason text, p_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -4594,11 +4651,7 @@ DECLARE
     v_notification_id uuid;
     v_available_at timestamptz;
 BEGIN
-    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
-        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
-    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
-        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM pulsex.require_deliverable(p_priority, p_max_attempts);
     PERFORM pulsex.require_unrestricted(p_user_id);
     SELECT * INTO v_verdict
     FROM pulsex.delivery_verdict(p_user_id, p_channel, p_kind, greatest(p_scheduled_for, now()));
@@ -4643,7 +4696,8 @@ p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want 
 and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
 when it is claimed.
 Errors: PT404 no such user; PT403 processing is restricted; PT422 p_priority or p_max_attempts out of bounds; 23514 an
-unknown channel, or another value out of bounds; 23502 another null.';
+unknown channel, or another value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the
+calendar.';
 
 CREATE FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb DEFAULT '{}'::jsonb, p_scheduled_for timestamp with time zone DEFAULT now(), p_dedup_key text DEFAULT NULL::text, p_priority integer DEFAULT 0, p_max_attempts integer DEFAULT 8) RETURNS TABLE(user_id uuid, notification_id uuid)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4656,6 +4710,7 @@ DECLARE
     v_ids uuid[];
     v_available_at timestamptz;
 BEGIN
+    PERFORM pulsex.require_deliverable(p_priority, p_max_attempts);
     WITH verdict AS MATERIALIZED (
         SELECT u.user_id, v.reason, v.not_before,
             CASE WHEN v.reason IS NULL OR v.not_before IS NOT NULL THEN 'pending' ELSE 'cancelled' END AS state
@@ -4694,7 +4749,8 @@ ALTER FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p
 
 COMMENT ON FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) IS 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
-same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null; PT403 somebody was
+same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds; 23514 an unknown channel, or another
+value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was
 restricted at that very moment: nothing has changed, call it again.';
 
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
@@ -4727,7 +4783,9 @@ DECLARE
         := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'failed');
     v_next_at timestamptz;
 BEGIN
-    IF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification fails at an instant' USING ERRCODE = 'PT422';
+    ELSIF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
         RAISE EXCEPTION 'a retry is at most 7 days away' USING ERRCODE = 'PT422';
     ELSIF v_row.user_id IS NULL THEN
         RETURN (
@@ -4754,7 +4812,7 @@ COMMENT ON FUNCTION pulsex.fail_notification(p_user_id uuid, p_notification_id u
 tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
 over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
 Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of
-bounds.';
+bounds, or p_at null or infinite; 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.find_briefings(p_user_id uuid, p_filter jsonb, p_limit integer DEFAULT 20) RETURNS TABLE(briefing_date date, edition text, version integer, title text, content jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -4805,7 +4863,8 @@ ALTER FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) OWNER TO pul
 
 COMMENT ON FUNCTION pulsex.follow_topics(p_user_id uuid, p_slugs text[]) IS 'Follows the topics with these slugs; those already followed keep their weight. Unfollow by deleting from
 pulsex.user_topics.
-Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else.';
+Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else; 23503 oneself has been erased since
+the session was proved.';
 
 CREATE FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4866,8 +4925,8 @@ ALTER FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with tim
 
 COMMENT ON FUNCTION pulsex.generation_context(p_user_id uuid, p_at timestamp with time zone) IS 'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
 time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 to 1} of pulsex.topic_affinity() for
-the topics that were rated, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403
-processing is restricted.';
+the topics that were rated, recent_item_ids of 14 days, not to be told again.
+Errors: PT404 no such user; PT403 processing is restricted; 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.is_briefing_content(p_content jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -5167,7 +5226,7 @@ content differ from what is there, and the same, with nothing changed, when they
 section''s headline is the title, or else the date; a title is cut at 300 characters.
 Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
-partition is for.';
+partition is for; 23502 no edition.';
 
 CREATE FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
@@ -5467,7 +5526,8 @@ ALTER FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_to
 
 COMMENT ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) IS 'Pushes to a device from now on, and returns its id; the app calls it at each start. A token that another account had is
 this one''s now, and the other''s device retired: whoever signs in on a phone gets their own messages there and nobody
-else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null.';
+else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null; 23503 oneself has
+been erased since the session was proved.';
 
 CREATE FUNCTION pulsex.require_channel(p_channel text) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -5485,6 +5545,23 @@ $$;
 ALTER FUNCTION pulsex.require_channel(p_channel text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.require_channel(p_channel text) IS 'Errors: PT422 no such channel; null, for all of them, is one.';
+
+CREATE FUNCTION pulsex.require_deliverable(p_priority integer, p_max_attempts integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
+    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION pulsex.require_deliverable(p_priority integer, p_max_attempts integer) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.require_deliverable(p_priority integer, p_max_attempts integer) IS 'Errors: PT422 unless p_priority is -100 to 100 and p_max_attempts 1 to 100.';
 
 CREATE FUNCTION pulsex.require_page(p_limit integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -5762,7 +5839,7 @@ $$;
 ALTER FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at timestamp with time zone) OWNER TO pulsex_owner;
 
 COMMENT ON FUNCTION pulsex.todays_briefing(p_user_id uuid, p_edition text, p_at timestamp with time zone) IS 'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody
-else.';
+else. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(topic text, affinity numeric, ratings bigint, interactions bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
@@ -5810,7 +5887,7 @@ ALTER FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zo
 COMMENT ON FUNCTION pulsex.topic_affinity(p_user_id uuid, p_at timestamp with time zone) IS 'What a person''s last 60 days (UTC) say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1
 (rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared, 0 without
 consent to analytics. A rating of a whole briefing counts once for each of its topics, one of an item for the item''s.
-Errors: PT404 no such user; PT403 processing is restricted.';
+Errors: PT404 no such user; PT403 processing is restricted; 22008 a p_at at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.unread_notifications(p_user_id uuid, p_limit integer DEFAULT 20) RETURNS TABLE(notification_id uuid, channel text, kind text, payload jsonb, created_at timestamp with time zone, sent_at timestamp with time zone)
     LANGUAGE plpgsql STABLE ROWS 20
@@ -6508,7 +6585,15 @@ CREATE TABLE gdpr.settings (
     value text,
     reason text NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT settings_period_check CHECK (((name <> ALL (ARRAY['inactive_after'::text, 'inactive_grace'::text])) OR (pg_input_is_valid(value, 'interval'::text) AND (((value)::interval >= '7 days'::interval) AND ((value)::interval <= '10 years'::interval))))),
+    CONSTRAINT settings_period_check CHECK (((name <> ALL (ARRAY['inactive_after'::text, 'inactive_grace'::text, 'backup_horizon'::text])) OR
+CASE
+    WHEN pg_input_is_valid(value, 'interval'::text) THEN (((value)::interval >=
+    CASE name
+        WHEN 'backup_horizon'::text THEN '00:00:00'::interval
+        ELSE '7 days'::interval
+    END) AND ((value)::interval <= '10 years'::interval))
+    ELSE (value IS NULL)
+END)),
     CONSTRAINT settings_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500))),
     CONSTRAINT settings_value_check CHECK (((char_length(value) >= 1) AND (char_length(value) <= 2000)))
 );
@@ -6518,7 +6603,8 @@ ALTER TABLE gdpr.settings OWNER TO pulsex_owner;
 COMMENT ON TABLE gdpr.settings IS 'What the controller decides and the record of processing says: periods, names, measures. Belongs to no person;
 gdpr.change_setting() changes it.';
 
-COMMENT ON COLUMN gdpr.settings.value IS 'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years.';
+COMMENT ON COLUMN gdpr.settings.value IS 'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years,
+backup_horizon one of up to 10 years.';
 
 COMMENT ON COLUMN gdpr.settings.reason IS 'Why it has this value, for whoever audits it.';
 
@@ -8132,7 +8218,6 @@ GRANT ALL ON FUNCTION gdpr.record_consent(p_user_id uuid, p_purpose text, p_gran
 REVOKE ALL ON FUNCTION gdpr.record_look(p_user_id uuid, p_what text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_privacy;
 GRANT ALL ON FUNCTION gdpr.record_scrub(p_relation text, p_erasures uuid[]) TO pulsex_owner;
 
 REVOKE ALL ON FUNCTION gdpr.refuse_restricted() FROM PUBLIC;
@@ -8153,6 +8238,8 @@ GRANT ALL ON FUNCTION gdpr.replay_erasures(p_ledger jsonb) TO pulsex_privacy;
 REVOKE ALL ON FUNCTION gdpr.require_person(p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.require_privacy() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION gdpr.require_reason(p_reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION gdpr.require_self_or_privacy(p_user_id uuid) FROM PUBLIC;
 
@@ -8383,6 +8470,8 @@ REVOKE ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p
 GRANT ALL ON FUNCTION pulsex.register_device(p_user_id uuid, p_platform text, p_push_token text) TO pulsex_app;
 
 REVOKE ALL ON FUNCTION pulsex.require_channel(p_channel text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.require_deliverable(p_priority integer, p_max_attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.require_page(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.require_page(p_limit integer) TO pulsex_app;

@@ -39,6 +39,19 @@ $$;
 COMMENT ON FUNCTION gdpr.require_self_or_privacy IS
 'Errors: PT403 unless the caller acts as pulsex_privacy, or in a session of p_user_id.';
 
+CREATE OR REPLACE FUNCTION gdpr.require_reason(p_reason text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF (char_length(p_reason) <= 500 AND btrim(p_reason) <> '') IS NOT TRUE THEN
+        RAISE EXCEPTION 'this is done for a reason, of 1 to 500 characters' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION gdpr.require_reason IS
+'What a routine of the officer''s that is done for a reason asks first. Errors: PT422 no reason, a blank one, or one
+over 500 characters.';
+
 CREATE OR REPLACE FUNCTION gdpr.require_person(p_user_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$

@@ -34,6 +34,8 @@ BEGIN
     PERFORM FROM pulsex.users AS u WHERE u.user_id = p_user_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such user' USING ERRCODE = 'PT404';
+    ELSIF NOT EXISTS (SELECT FROM gdpr.consent_purposes AS a WHERE a.purpose = p_purpose) THEN
+        RAISE EXCEPTION 'nobody is asked for consent to this' USING ERRCODE = 'PT422';
     END IF;
     INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
     SELECT
@@ -41,9 +43,6 @@ BEGIN
         CASE WHEN auth.current_user_id() = p_user_id THEN 'person' ELSE 'officer' END
     FROM gdpr.consents AS c
     WHERE c.user_id = p_user_id AND c.purpose = p_purpose;
-EXCEPTION
-    WHEN foreign_key_violation OR not_null_violation THEN
-        RAISE EXCEPTION 'nobody is asked for consent to this' USING ERRCODE = 'PT422';
 END
 $$;
 COMMENT ON FUNCTION gdpr.record_consent IS
@@ -81,10 +80,11 @@ COMMENT ON FUNCTION gdpr.has_withdrawn IS
 'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.';
 
 CREATE OR REPLACE FUNCTION gdpr.visible_people() RETURNS TABLE (user_id uuid)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10000 SET search_path = ''
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 10000 SET search_path = ''
 AS $$
 BEGIN
     IF gdpr.is_privacy_officer() THEN
+        PERFORM gdpr.record_look(NULL, 'list of people');
         RETURN QUERY SELECT u.user_id FROM pulsex.users AS u;
     ELSE
         RETURN QUERY SELECT u.user_id FROM pulsex.users AS u WHERE u.user_id = auth.current_user_id();
@@ -93,7 +93,8 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.visible_people IS
 'Whom the caller may look at through a view: the data protection officer everybody, a person themself, others nobody. A
-view that joins a routine to it LATERAL asks the routine only about those whom a condition on user_id leaves.';
+view that joins a routine to it LATERAL asks the routine only about those whom a condition on user_id leaves. That the
+officer had the list is logged.';
 
 CREATE OR REPLACE FUNCTION gdpr.consent_history(p_user_id uuid)
 RETURNS TABLE (

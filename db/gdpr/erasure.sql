@@ -228,9 +228,8 @@ DECLARE
     v_unknown text;
     v_is_there boolean;
 BEGIN
-    IF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
-        RAISE EXCEPTION 'an erasure has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
-    ELSIF p_categories = '{}' THEN
+    PERFORM gdpr.require_reason(p_reason);
+    IF p_categories = '{}' THEN
         RAISE EXCEPTION 'there is no category to erase' USING ERRCODE = 'PT422';
     END IF;
     SELECT string_agg(coalesce(c.name, 'null'), ', ') INTO v_unknown FROM unnest(p_categories) AS c (name)
@@ -282,7 +281,7 @@ COMMENT ON FUNCTION gdpr.erase_user IS
 reason (1 to 500 characters, the person''s names left out); categories (null: all); is_complete; rows deleted by table;
 kept, the legal holds that kept something; files.relations, to be rewritten by the scrub, and when that was done;
 wal.written_until, the position up to which the write-ahead log may still hold it; backups.gone_by, when the last
-backup that has it expires (null: nobody has set pulsex.backup_horizon). Nothing in it is about the person. They are
+backup that has it expires (null: the setting backup_horizon isn''t made). Nothing in it is about the person. They are
 signed out at once, their queued notifications with them. No table holds totals of several people that would have to be
 corrected. Again, or at once from two places, is one erasure: the certificate is the stored one. What a hold kept goes
 when the hold is released or ends.
@@ -308,4 +307,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gdpr.resume_erasures IS
-'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.';
+'Goes on with every erasure that waited for a legal hold which has ended by itself; returns how many. For a scheduler.
+Errors: 25000, 40P01 and 55P03 as gdpr.erase_user().';

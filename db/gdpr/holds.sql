@@ -24,11 +24,10 @@ BEGIN
     PERFORM gdpr.require_privacy();
     IF NOT EXISTS (SELECT FROM gdpr.data_map_tables AS t WHERE t.category = p_category) THEN
         RAISE EXCEPTION 'no such category: %', coalesce(p_category, 'null') USING ERRCODE = 'PT422';
-    ELSIF p_reason IS NULL OR char_length(btrim(p_reason)) NOT BETWEEN 1 AND 500 THEN
-        RAISE EXCEPTION 'a hold has a reason of 1 to 500 characters' USING ERRCODE = 'PT422';
     ELSIF p_until <= now() THEN
         RAISE EXCEPTION 'a hold ends in the future' USING ERRCODE = 'PT422';
     END IF;
+    PERFORM gdpr.require_reason(p_reason);
     PERFORM gdpr.require_person(p_user_id);
     INSERT INTO gdpr.holds (user_id, category, reason, held_until) VALUES (p_user_id, p_category, p_reason, p_until)
     RETURNING hold_id INTO v_hold_id;
@@ -62,4 +61,5 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.release_hold IS
 'Ends a legal hold. If an erasure waited for it, goes on with that, and returns its certificate; else null, and nothing
-is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before.';
+is erased. Errors: PT403 for anybody but pulsex_privacy; PT404 no such hold, or released before; 25000,
+40P01 and 55P03 as gdpr.erase_user().';

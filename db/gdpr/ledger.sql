@@ -54,15 +54,12 @@ CREATE OR REPLACE FUNCTION gdpr.backup_horizon() RETURNS interval
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    RETURN nullif(current_setting('pulsex.backup_horizon', TRUE), '')::interval;
-EXCEPTION
-    WHEN data_exception THEN
-        RAISE EXCEPTION 'pulsex.backup_horizon is no interval' USING ERRCODE = 'PT422';
+    RETURN (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'backup_horizon');
 END
 $$;
 COMMENT ON FUNCTION gdpr.backup_horizon IS
-'For how long backups and archived WAL are kept, by the setting pulsex.backup_horizon
-(ALTER DATABASE … SET pulsex.backup_horizon = ''35 days''); null: nobody has said. Errors: PT422 not an interval.';
+'For how long backups and archived WAL are kept, by the setting backup_horizon of gdpr.settings; null: nobody
+has said.';
 
 CREATE OR REPLACE FUNCTION gdpr.certify(p_erasure_id uuid, p_result jsonb, p_because text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' SET timezone = 'UTC' SET intervalstyle = 'iso_8601'

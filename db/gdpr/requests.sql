@@ -58,7 +58,7 @@ COMMENT ON FUNCTION gdpr.open_request IS
 opens it for themself, now; the officer for anybody, at p_received_at when it reached the controller by letter or
 telephone. Due one calendar month later. Errors: PT403 somebody else''s; PT404 no such user; PT409 ten are open already,
 for a person; PT422 no kind, or a time in the future or, from a person, in the past; 23514 an unknown kind, or details
-of over 4000 characters.';
+of no or over 4000 characters; 22008 a time at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION gdpr.find_request(p_user_id uuid, p_request_id uuid) RETURNS gdpr.requests
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''

@@ -24,9 +24,7 @@ CREATE OR REPLACE FUNCTION gdpr.restrict_user(p_user_id uuid, p_reason text) RET
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
-    IF (char_length(btrim(p_reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
-        RAISE EXCEPTION 'a restriction has a reason, of at most 500 characters' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM gdpr.require_reason(p_reason);
     IF gdpr.set_status(p_user_id, 'active', 'restricted') THEN
         PERFORM audit.record('restrict', p_user_id, jsonb_build_object('reason', p_reason));
     END IF;

@@ -83,7 +83,7 @@ BEGIN
         RETURN NEXT gdpr.continue_erasure(v_user_id, v_entry.erasure_id, 'replay');
     END LOOP;
 EXCEPTION
-    WHEN data_exception OR not_null_violation OR check_violation THEN
+    WHEN data_exception OR not_null_violation OR check_violation OR unique_violation THEN
         RAISE EXCEPTION 'not an erasure ledger: %', sqlerrm USING ERRCODE = 'PT422';
 END
 $$;
@@ -91,4 +91,5 @@ COMMENT ON FUNCTION gdpr.replay_erasures IS
 'Erases again whoever gdpr.export_erasure_ledger() says was erased and a restored backup brought back, all or nothing,
 and returns the certificates of those, extended. Entries of others are taken over, so that the ledger is whole again.
 What is done is not done twice. Run it before anybody is let in.
-Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger.';
+Errors: PT403 for anybody but pulsex_privacy; PT409 an entry that this database has no key for; PT422 not a ledger, or
+one with an entry twice; 25000, 40P01 and 55P03 as gdpr.erase_user().';

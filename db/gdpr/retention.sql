@@ -10,6 +10,10 @@ SET LOCAL ROLE pulsex_owner;
 INSERT INTO gdpr.settings (name, value, reason) VALUES
 ('inactive_after', '24 months', 'Nobody who is away for a long illness or a year abroad loses anything.'),
 ('inactive_grace', '30 days', 'Long enough to read the warning after a holiday.'),
+(
+    'backup_horizon', NULL,
+    'For how long backups and archived WAL are kept; the controller states it. Certificates of erasure say it.'
+),
 ('controller', NULL, 'Art. 30(1)(a): name and address; the controller states it.'),
 ('data_protection_officer', NULL, 'Art. 30(1)(a): name and contact; the controller states it.'),
 ('transfers', NULL, 'Art. 30(1)(e): where push and e-mail services send it; the controller states it.'),
@@ -28,9 +32,7 @@ CREATE OR REPLACE FUNCTION gdpr.change_setting(p_name text, p_value text, p_reas
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
-    IF p_reason IS NULL THEN
-        RAISE EXCEPTION 'a setting is changed for a reason' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM gdpr.require_reason(p_reason);
     UPDATE gdpr.settings AS s SET value = p_value, reason = p_reason, changed_at = now() WHERE s.name = p_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such setting' USING ERRCODE = 'PT404';
@@ -40,7 +42,8 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.change_setting IS
 'Changes a setting of gdpr.settings, and remembers why; the change is logged. Null takes the value back.
-Errors: PT404 no such setting; PT422 no reason; 23514 a period outside of 7 days to 10 years, or a text too long.';
+Errors: PT404 no such setting; PT422 no reason, or one over 500 characters; 23514 a period that is none or out of its
+bounds, or a text of no or over 2000 characters.';
 
 -- Rows with a time to live -------------------------------------------------------------------------------------------
 
@@ -116,7 +119,8 @@ $$;
 COMMENT ON FUNCTION gdpr.apply_retention IS
 'Deletes rows of all tables that the data map gives a time to live and that have outlived it at p_at, up to p_limit (1
 to 100000) together, and returns how many: 0, when there are no more. One batch a transaction, so that nothing is locked
-for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future.';
+for long. Errors: PT422 p_limit out of bounds, or p_at null or in the future; 22008 a p_at at the far end of the
+calendar.';
 
 -- Accounts that nobody uses ------------------------------------------------------------------------------------------
 
@@ -150,28 +154,33 @@ that, and reads nothing, the last visit may be later than this.';
 
 CREATE OR REPLACE FUNCTION gdpr.inactive_accounts(p_at timestamptz DEFAULT now())
 RETURNS TABLE (user_id uuid, last_active_at timestamptz, warned_at timestamptz, erase_after timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = ''
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 100 SET search_path = ''
 AS $$
 DECLARE
     v_before timestamptz := p_at - (SELECT s.value::interval FROM gdpr.settings AS s WHERE s.name = 'inactive_after');
 BEGIN
-    RETURN QUERY
-    SELECT u.user_id, a.at, w.warned_at, w.erase_after
-    FROM pulsex.users AS u
-    LEFT JOIN gdpr.inactivity_warnings AS w ON w.user_id = u.user_id
-    CROSS JOIN LATERAL gdpr.last_active_at(u.user_id) AS a (at)
-    WHERE u.status = 'active' AND u.created_at < v_before AND a.at < v_before
-        AND NOT EXISTS (
-            SELECT FROM gdpr.holds AS h
-            WHERE h.user_id = u.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
-        )
-    ORDER BY a.at;
+    FOR user_id, last_active_at, warned_at, erase_after IN
+        SELECT u.user_id, a.at, w.warned_at, w.erase_after
+        FROM pulsex.users AS u
+        LEFT JOIN gdpr.inactivity_warnings AS w ON w.user_id = u.user_id
+        CROSS JOIN LATERAL gdpr.last_active_at(u.user_id) AS a (at)
+        WHERE u.status = 'active' AND u.created_at < v_before AND a.at < v_before
+            AND NOT EXISTS (
+                SELECT FROM gdpr.holds AS h
+                WHERE h.user_id = u.user_id AND h.released_at IS NULL AND coalesce(h.held_until, 'infinity') > p_at
+            )
+        ORDER BY a.at
+    LOOP
+        PERFORM gdpr.record_look(user_id, 'inactivity');
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION gdpr.inactive_accounts IS
 'Who has given no sign of life for the period of the setting inactive_after, as of p_at, the longest away first; when
 they were warned and are to be erased, if they were. Nobody who is restricted or under a legal hold. Nobody, when the
-setting is taken back.';
+setting is taken back. For each person listed, the officer''s look is logged.
+Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION gdpr.warn_inactive(p_limit integer DEFAULT 100, p_at timestamptz DEFAULT now())
 RETURNS bigint
@@ -182,6 +191,11 @@ DECLARE
     v_person record;
     v_warned bigint := 0;
 BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 people' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'people are warned at an instant' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM gdpr.inactivity_warnings AS w WHERE gdpr.last_active_at(w.user_id) > w.last_active_at;
     FOR v_person IN
         SELECT i.user_id, i.last_active_at, greatest(p_at, now()) + v_grace AS erase_after FROM gdpr.inactive_accounts(p_at) AS i
@@ -207,7 +221,8 @@ COMMENT ON FUNCTION gdpr.warn_inactive IS
 'Tells up to p_limit people whose accounts are inactive at p_at, by every channel they left open (kind
 account_inactive), that they will be erased
 when the time of the setting inactive_grace is over, and forgets the warning of whoever came back. Returns how many were
-told.';
+told. Errors: PT422 p_limit outside 1 to 100000, or p_at null or infinite; 22008 a p_at at the far end of the
+calendar.';
 
 CREATE OR REPLACE FUNCTION gdpr.erase_inactive(p_limit integer DEFAULT 1, p_at timestamptz DEFAULT now())
 RETURNS bigint
@@ -218,7 +233,9 @@ DECLARE
     v_person record;
     v_erased bigint := 0;
 BEGIN
-    IF p_at IS NULL OR p_at > now() THEN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'a batch has 1 to 100000 people' USING ERRCODE = 'PT422';
+    ELSIF p_at IS NULL OR p_at > now() THEN
         RAISE EXCEPTION 'nobody is erased ahead of time' USING ERRCODE = 'PT422';
     END IF;
     FOR v_person IN
@@ -246,4 +263,5 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.erase_inactive IS
 'Erases up to p_limit people who were warned, whose time of grace is over at p_at and who gave no sign of life since,
-and returns how many. Errors: PT422 p_at null or in the future.';
+and returns how many. Errors: PT422 p_limit outside 1 to 100000, or p_at null or in the future; 22008 a p_at at the far
+end of the calendar; 25000, 40P01 and 55P03 as gdpr.erase_user().';

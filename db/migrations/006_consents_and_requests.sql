@@ -26,15 +26,20 @@ CREATE TABLE gdpr.settings (
     CONSTRAINT settings_value_check CHECK (char_length(value) BETWEEN 1 AND 2000),
     CONSTRAINT settings_reason_check CHECK (char_length(reason) BETWEEN 1 AND 500),
     CONSTRAINT settings_period_check CHECK (
-        name NOT IN ('inactive_after', 'inactive_grace')
-        OR pg_input_is_valid(value, 'interval') AND value::interval BETWEEN interval '7 days' AND interval '10 years'
+        name NOT IN ('inactive_after', 'inactive_grace', 'backup_horizon')
+        OR CASE
+            WHEN pg_input_is_valid(value, 'interval') THEN value::interval BETWEEN
+                CASE name WHEN 'backup_horizon' THEN interval '0' ELSE interval '7 days' END AND interval '10 years'
+            ELSE value IS NULL
+        END
     )
 );
 COMMENT ON TABLE gdpr.settings IS
 'What the controller decides and the record of processing says: periods, names, measures. Belongs to no person;
 gdpr.change_setting() changes it.';
 COMMENT ON COLUMN gdpr.settings.value IS
-'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years.';
+'Null: to be stated by the controller. inactive_after and inactive_grace are intervals of 7 days to 10 years,
+backup_horizon one of up to 10 years.';
 COMMENT ON COLUMN gdpr.settings.reason IS 'Why it has this value, for whoever audits it.';
 
 -- Consents (GDPR Art. 7) ---------------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ content differ from what is there, and the same, with nothing changed, when they
 section''s headline is the title, or else the date; a title is cut at 300 characters.
 Errors: PT404 no such user; PT403 processing is restricted; 23514 content of the wrong shape
 (briefings_content_shape_check) or over 256 KiB (briefings_content_size_check), an unknown edition, or a date that no
-partition is for.';
+partition is for; 23502 no edition.';
 
 CREATE OR REPLACE FUNCTION pulsex.mark_briefing_delivered(
     p_user_id uuid,
@@ -201,7 +201,7 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.todays_briefing IS
 'The briefing for the date it is at p_at where the person lives; no row when there is none (yet), or for somebody
-else.';
+else. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION pulsex.briefing_history(
     p_user_id uuid,

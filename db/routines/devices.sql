@@ -73,7 +73,8 @@ $$;
 COMMENT ON FUNCTION pulsex.register_device IS
 'Pushes to a device from now on, and returns its id; the app calls it at each start. A token that another account had is
 this one''s now, and the other''s device retired: whoever signs in on a phone gets their own messages there and nobody
-else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null.';
+else''s. Errors: PT403 for somebody else; 23514 an unknown platform or an empty token; 23502 a null; 23503 oneself has
+been erased since the session was proved.';
 
 CREATE OR REPLACE FUNCTION pulsex.forget_device(p_user_id uuid, p_device_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -150,6 +151,9 @@ AS $$
 DECLARE
     v_purged integer;
 BEGIN
+    IF p_limit < 1 THEN
+        RAISE EXCEPTION 'a batch has at least one token' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM pulsex.unsubscribe_tokens AS t
     USING (
         SELECT e.user_id, e.token_hash FROM pulsex.unsubscribe_tokens AS e
@@ -161,4 +165,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.purge_unsubscribe_tokens IS
-'Deletes unsubscribe tokens that have expired, p_limit at most (null: all), and returns how many.';
+'Deletes unsubscribe tokens that have expired, p_limit at most (null: all), and returns how many.
+Errors: PT422 p_limit under 1.';

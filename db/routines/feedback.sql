@@ -76,4 +76,4 @@ COMMENT ON FUNCTION pulsex.topic_affinity IS
 'What a person''s last 60 days (UTC) say about each topic: affinity, the mean of its ratings from -1 (rated 1) to 1
 (rated 5), null where there is none; how many ratings; and how many items were clicked, saved or shared, 0 without
 consent to analytics. A rating of a whole briefing counts once for each of its topics, one of an item for the item''s.
-Errors: PT404 no such user; PT403 processing is restricted.';
+Errors: PT404 no such user; PT403 processing is restricted; 22008 a p_at at the far end of the calendar.';

@@ -60,5 +60,5 @@ $$;
 COMMENT ON FUNCTION pulsex.generation_context IS
 'What a generator needs to write a person''s briefing, and no more, no name and no address (GDPR Art. 5(1)(c)): locale,
 time_zone, max_items, topics [{slug, label, weight}] by weight, affinity {topic: -1 to 1} of pulsex.topic_affinity() for
-the topics that were rated, recent_item_ids of 14 days, not to be told again. Errors: PT404 no such user; PT403
-processing is restricted.';
+the topics that were rated, recent_item_ids of 14 days, not to be told again.
+Errors: PT404 no such user; PT403 processing is restricted; 22008 a p_at at the far end of the calendar.';

@@ -24,6 +24,9 @@ CREATE OR REPLACE FUNCTION ops.record_maintenance(p_task text, p_error text) RET
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 BEGIN
+    IF (char_length(p_task) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a task has a name of 1 to 200 characters' USING ERRCODE = 'PT422';
+    END IF;
     INSERT INTO ops.maintenance_tasks AS t (task, succeeded_at, failed_at, error)
     VALUES (
         p_task, CASE WHEN p_error IS NULL THEN now() END, CASE WHEN p_error IS NOT NULL THEN now() END,
@@ -35,7 +38,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.record_maintenance IS
-'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.';
+'Remembers for ops.health how a task of ops.run_maintenance() ended: well, where p_error is null.
+Errors: PT422 p_task null, empty or over 200 characters.';
 
 CREATE OR REPLACE FUNCTION ops.claim_maintenance() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''

@@ -297,4 +297,4 @@ from many workers at once: none is leased to two. Send each to its targets, as i
 it by pulsex.complete_notification() or pulsex.fail_notification() with its lease_token; what isn''t settled when its
 lease ends is due again, and dead after its last attempt. What the person no longer wants or can get is cancelled now,
 and what falls into their quiet hours is put off. p_worker: a name to find the worker by, 1 to 200 characters.
-Errors: PT422 an argument out of bounds, or no such channel.';
+Errors: PT422 an argument out of bounds, or no such channel; 22008 a p_at at the far end of the calendar.';

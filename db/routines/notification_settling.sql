@@ -135,7 +135,9 @@ AS $$
 DECLARE
     v_row pulsex.notification_queue := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'sent');
 BEGIN
-    IF v_row.user_id IS NOT NULL THEN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification is sent at an instant' USING ERRCODE = 'PT422';
+    ELSIF v_row.user_id IS NOT NULL THEN
         PERFORM pulsex.record_attempt(v_row, 'sent', NULL, p_at);
         PERFORM pulsex.end_notification(p_user_id, p_notification_id, 'sent', NULL, p_at);
     END IF;
@@ -143,7 +145,8 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.complete_notification IS
 'A worker says that it sent what it had leased; saying it again changes nothing. Errors: PT404 no such notification;
-PT409 the lease was lost to another worker, or the notification called off: only who holds it can settle it.';
+PT403 processing is restricted; PT409 the lease was lost to another worker, or the notification called off: only who
+holds it can settle it; PT422 p_at null or infinite.';
 
 CREATE OR REPLACE FUNCTION pulsex.complete_notifications(
     p_user_ids uuid[],
@@ -155,13 +158,21 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1
 SET search_path = '' SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 BEGIN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'notifications are sent at an instant' USING ERRCODE = 'PT422';
+    ELSIF (cardinality(p_user_ids) = cardinality(p_notification_ids)
+        AND cardinality(p_user_ids) = cardinality(p_lease_tokens)) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'each notification has a person and a lease' USING ERRCODE = 'PT422';
+    END IF;
     WITH held AS MATERIALIZED (
         SELECT q.user_id, q.notification_id, q.attempts, q.lease_token, q.leased_at
         FROM unnest(p_user_ids, p_notification_ids, p_lease_tokens) AS l (user_id, notification_id, lease_token)
         INNER JOIN pulsex.notification_queue AS q
             ON q.user_id = l.user_id AND q.notification_id = l.notification_id AND q.lease_token = l.lease_token
         INNER JOIN pulsex.users AS u ON u.user_id = l.user_id AND u.status <> 'restricted'
-        FOR UPDATE OF q
+        -- In the same order for everybody: two batches with the same ones never hold one each and wait for the other's.
+        ORDER BY q.user_id, q.notification_id FOR UPDATE OF q
     ), gone AS (
         DELETE FROM pulsex.notification_queue AS q USING held AS h
         WHERE q.user_id = h.user_id AND q.notification_id = h.notification_id
@@ -189,8 +200,9 @@ COMMENT ON FUNCTION pulsex.complete_notifications IS
 'pulsex.complete_notification() of many at once, at a fraction of the cost: the arrays say, in the same order, whose,
 which and by which lease. Returns the ids of those it could not settle, because there is no such notification, its
 processing is restricted, or the lease was lost (what is PT404, PT403 and PT409 there); the others are settled all the
-same, and settling again changes nothing. Errors: PT403 somebody was restricted at that very moment: nothing has changed,
-call it again.';
+same, and settling again changes nothing.
+Errors: PT422 p_at null or infinite, or arrays null or of different lengths; PT403 somebody was restricted at that very
+moment: nothing has changed, call it again.';
 
 CREATE OR REPLACE FUNCTION pulsex.fail_notification(
     p_user_id uuid,
@@ -208,7 +220,9 @@ DECLARE
         := pulsex.leased_notification(p_user_id, p_notification_id, p_lease_token, 'failed');
     v_next_at timestamptz;
 BEGIN
-    IF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification fails at an instant' USING ERRCODE = 'PT422';
+    ELSIF p_retry_after NOT BETWEEN interval '0' AND interval '7 days' THEN
         RAISE EXCEPTION 'a retry is at most 7 days away' USING ERRCODE = 'PT422';
     ELSIF v_row.user_id IS NULL THEN
         RETURN (
@@ -233,4 +247,4 @@ COMMENT ON FUNCTION pulsex.fail_notification IS
 tried again: after pulsex.retry_delay(), and not before p_retry_after (at most 7 days; a provider''s Retry-After) is
 over; null when it never is: p_permanent, or it was the last attempt. Then it is dead: ops.dead_notifications().
 Errors: PT404 no such notification; PT403 processing is restricted; PT409 the lease was lost; PT422 p_retry_after out of
-bounds.';
+bounds, or p_at null or infinite; 22008 a p_at at the far end of the calendar.';

@@ -100,6 +100,20 @@ e-mail goes only to an address that is verified).';
 
 -- For the worker ------------------------------------------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION pulsex.require_deliverable(p_priority integer, p_max_attempts integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
+    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
+        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pulsex.require_deliverable IS
+'Errors: PT422 unless p_priority is -100 to 100 and p_max_attempts 1 to 100.';
+
 CREATE OR REPLACE FUNCTION pulsex.enqueue_notification(
     p_user_id uuid,
     p_channel text,
@@ -118,11 +132,7 @@ DECLARE
     v_notification_id uuid;
     v_available_at timestamptz;
 BEGIN
-    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
-        RAISE EXCEPTION 'a priority is between -100 and 100' USING ERRCODE = 'PT422';
-    ELSIF p_max_attempts IS NULL OR p_max_attempts NOT BETWEEN 1 AND 100 THEN
-        RAISE EXCEPTION 'there are 1 to 100 attempts' USING ERRCODE = 'PT422';
-    END IF;
+    PERFORM pulsex.require_deliverable(p_priority, p_max_attempts);
     PERFORM pulsex.require_unrestricted(p_user_id);
     SELECT * INTO v_verdict
     FROM pulsex.delivery_verdict(p_user_id, p_channel, p_kind, greatest(p_scheduled_for, now()));
@@ -165,7 +175,8 @@ p_max_attempts: 1 to 100 tries before it is dead. What the person doesn''t want 
 and what falls into their quiet hours waits for their end; pulsex.notifications.reason says why. Both are asked again
 when it is claimed.
 Errors: PT404 no such user; PT403 processing is restricted; PT422 p_priority or p_max_attempts out of bounds; 23514 an
-unknown channel, or another value out of bounds; 23502 another null.';
+unknown channel, or another value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the
+calendar.';
 
 CREATE OR REPLACE FUNCTION pulsex.enqueue_notifications(
     p_user_ids uuid[],
@@ -185,6 +196,7 @@ DECLARE
     v_ids uuid[];
     v_available_at timestamptz;
 BEGIN
+    PERFORM pulsex.require_deliverable(p_priority, p_max_attempts);
     WITH verdict AS MATERIALIZED (
         SELECT u.user_id, v.reason, v.not_before,
             CASE WHEN v.reason IS NULL OR v.not_before IS NOT NULL THEN 'pending' ELSE 'cancelled' END AS state
@@ -221,7 +233,8 @@ $$;
 COMMENT ON FUNCTION pulsex.enqueue_notifications IS
 'pulsex.enqueue_notification() of the same for many people at once, at a fraction of the cost, each of them once.
 Returns whose are new and their ids: not of who isn''t there, whose processing is restricted, or for whom one with the
-same p_dedup_key waits. Errors: 23514 an unknown channel, or a value out of bounds; 23502 a null; PT403 somebody was
+same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds; 23514 an unknown channel, or another
+value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was
 restricted at that very moment: nothing has changed, call it again.';
 
 CREATE OR REPLACE FUNCTION pulsex.cancel_notification(

@@ -82,8 +82,8 @@ DECLARE
 BEGIN
     IF p_months_ahead NOT BETWEEN 0 AND 24 THEN
         RAISE EXCEPTION 'partitions are made 0 to 24 months ahead' USING ERRCODE = 'PT422';
-    ELSIF p_since IS NULL OR p_since < now() - interval '10 years' THEN
-        RAISE EXCEPTION 'partitions are made since a date of the last ten years' USING ERRCODE = 'PT422';
+    ELSIF p_since IS NULL OR p_since NOT BETWEEN now() - interval '10 years' AND now() + interval '10 years' THEN
+        RAISE EXCEPTION 'partitions are made since a date within ten years' USING ERRCODE = 'PT422';
     END IF;
     LOCK TABLE ops.partitioned_tables IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT month INTO v_month
@@ -153,7 +153,8 @@ END
 $$;
 COMMENT ON FUNCTION ops.make_next_partition IS
 'One step of making partitions ahead: ops.make_missing_partition(), of a month from the last one on by default. Commit
-it before the next. Errors: as there; 55P03 a lock not had within 20 ms.';
+it before the next. Errors: PT422 an argument out of bounds; 42P07 a detached table has its name; 55P03 a lock not had
+within 20 ms.';
 
 CREATE OR REPLACE FUNCTION ops.ensure_partitions(
     p_months_ahead integer DEFAULT NULL,
@@ -290,6 +291,9 @@ DECLARE
     );
     v_deleted bigint;
 BEGIN
+    IF p_limit < 1 THEN
+        RAISE EXCEPTION 'a batch has at least one row' USING ERRCODE = 'PT422';
+    END IF;
     DELETE FROM pulsex.briefing_feedback AS f
     USING (
         SELECT e.user_id, e.briefing_date, e.edition, e.item_id FROM pulsex.briefing_feedback AS e
@@ -303,4 +307,4 @@ END
 $$;
 COMMENT ON FUNCTION ops.delete_expired_feedback IS
 'Deletes feedback on briefings whose partitions are expired, the oldest first, p_limit rows at most (null: all), and
-returns how many. Once it returns 0 those partitions can be detached.';
+returns how many. Once it returns 0 those partitions can be detached. Errors: PT422 p_limit under 1.';

@@ -63,4 +63,5 @@ $$;
 COMMENT ON FUNCTION pulsex.follow_topics IS
 'Follows the topics with these slugs; those already followed keep their weight. Unfollow by deleting from
 pulsex.user_topics.
-Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else.';
+Errors: PT422 an unknown slug, and then none is followed; 42501 for somebody else; 23503 oneself has been erased since
+the session was proved.';

@@ -75,7 +75,10 @@ gdpr.replay_erasures TO pulsex_privacy;
 GRANT EXECUTE ON FUNCTION
 gdpr.resume_erasures TO pulsex_privacy, pulsex_worker;
 GRANT EXECUTE ON FUNCTION
-gdpr.relations_to_scrub, gdpr.record_scrub, gdpr.unclassified_columns TO pulsex_privacy, pulsex_owner;
+gdpr.relations_to_scrub, gdpr.unclassified_columns TO pulsex_privacy, pulsex_owner;
+-- Who rewrites the files says that they are.
+GRANT EXECUTE ON FUNCTION
+gdpr.record_scrub TO pulsex_owner;
 
 SET LOCAL ROLE pulsex_owner;
 GRANT EXECUTE ON FUNCTION

@@ -48,7 +48,8 @@ BEGIN
     ORDER BY c.channel;
 END
 $$;
-COMMENT ON FUNCTION ops.count_queue IS 'What ops.queue_health shows, at p_at.';
+COMMENT ON FUNCTION ops.count_queue IS
+'What ops.queue_health shows, at p_at. Errors: 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION ops.dead_notifications(p_limit integer DEFAULT 100)
 RETURNS TABLE (
@@ -94,6 +95,9 @@ DECLARE
     v_channel text;
     v_attempts integer;
 BEGIN
+    IF p_at IS NULL OR NOT isfinite(p_at) THEN
+        RAISE EXCEPTION 'a notification is due at an instant' USING ERRCODE = 'PT422';
+    END IF;
     PERFORM pulsex.require_unrestricted(p_user_id);
     UPDATE pulsex.notifications AS n SET state = 'pending', reason = NULL
     WHERE n.user_id = p_user_id AND n.notification_id = p_notification_id AND n.state = 'dead'
@@ -117,8 +121,8 @@ END
 $$;
 COMMENT ON FUNCTION ops.revive_notification IS
 'Puts a dead letter back into the queue, with eight attempts more. Errors: PT404 no such user, or no such dead
-notification; PT403 processing is restricted; PT409 another one for its occasion is pending; 23514 it had over 92
-attempts.';
+notification; PT403 processing is restricted; PT409 another one for its occasion is pending; PT422 p_at null or
+infinite; 23514 it had over 92 attempts.';
 
 SET LOCAL ROLE pulsex_owner;
 

@@ -271,7 +271,7 @@ which settles it; what isn''t published when its lease ends is due again. After 
 where the person lives, a briefing is given up (ops.parked_briefings), and the next one is scheduled. Safe to call from
 several schedulers at once: no two get the same briefing. Call it until it returns nothing; after an outage of a day it
 moves some ten thousand on per call, and may return nothing because of that, until the next call.
-Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds.';
+Errors: PT422 p_at null or infinite, p_limit or p_lease out of bounds; 22008 a p_at at the far end of the calendar.';
 
 CREATE OR REPLACE FUNCTION ops.parked_briefings(p_limit integer DEFAULT 100)
 RETURNS TABLE (user_id uuid, edition text, briefing_date date, attempts smallint)

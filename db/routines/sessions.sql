@@ -44,7 +44,9 @@ LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
     -- First roughly, so that nothing overflows; then points in time, since to intervals a year has 360 days.
-    IF p_lifetime <= p_longest * 2 AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest THEN
+    IF p_lifetime BETWEEN interval '0' AND p_longest * 2
+        AND now() + p_lifetime BETWEEN now() + interval '1 second' AND now() + p_longest
+    THEN
         RETURN now() + p_lifetime;
     END IF;
     RAISE EXCEPTION 'a lifetime is between a second and %', p_longest USING ERRCODE = 'PT422';

@@ -25,6 +25,8 @@ WRITES = {
         "PT403",
     ),
     "rating": (RATING, "23503"),
+    "device": ("SELECT pulsex.register_device(%(user)s, 'web', 'a new token')", "23503"),
+    "topic": ("SELECT pulsex.follow_topics(%(user)s, '{cities}')", "23503"),
 }
 OF_THE_SERVICE = {
     "rating": RATING,

@@ -135,7 +135,7 @@ CALLERS = {
     "pulsex_privacy": """
         audit.seal audit.trail audit.verify
         gdpr.erase_user gdpr.export_erasure_ledger gdpr.export_user_data gdpr.export_user_data_rows
-        gdpr.find_personal_data gdpr.place_hold gdpr.record_scrub gdpr.relations_to_scrub gdpr.release_hold
+        gdpr.find_personal_data gdpr.place_hold gdpr.relations_to_scrub gdpr.release_hold
         gdpr.replay_erasures gdpr.resume_erasures gdpr.unclassified_columns
         gdpr.change_setting gdpr.complete_request gdpr.consent_history gdpr.count_user_data gdpr.extend_request
         gdpr.find_user gdpr.inactive_accounts gdpr.lift_restriction gdpr.list_open_requests gdpr.open_request

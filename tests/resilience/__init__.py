@@ -1,4 +1,4 @@
-"""It survives: crashes, full disks, too many clients, and hours of everything at once."""
+"""It survives: crashes, full disks, too many clients, hostile input, races, standbys, backups, upgrades."""
 
 import pytest
 
