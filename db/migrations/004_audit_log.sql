@@ -31,11 +31,14 @@ CREATE TABLE audit.events (
     salt bytea,
     commitment bytea NOT NULL,
     CONSTRAINT events_pk PRIMARY KEY (user_id, occurred_at, event_id),
-    CONSTRAINT events_names_check
-    CHECK (action ~ '^[a-z_]{1,60}$' AND table_name ~ '^[a-z0-9_]{1,63}\.[a-z0-9_]{1,63}$'),
+    -- Lengths apart, since a bound within the expression takes ten times as long to match.
+    CONSTRAINT events_names_check CHECK (
+        action ~ '^[a-z_]+$' AND octet_length(action) <= 60
+        AND table_name ~ '^[a-z0-9_]+\.[a-z0-9_]+$' AND octet_length(table_name) <= 127
+    ),
     CONSTRAINT events_payload_check CHECK (
-        num_nulls(payload, salt) = 0
-        OR (num_nulls(payload, salt) = 2 AND user_id = '00000000-0000-0000-0000-000000000000')
+        (payload IS NULL) = (salt IS NULL)
+        AND (payload IS NOT NULL OR user_id = '00000000-0000-0000-0000-000000000000')
     ),
     CONSTRAINT events_commitment_check CHECK (octet_length(commitment) = 32)
 ) PARTITION BY RANGE (occurred_at);
@@ -173,24 +176,27 @@ CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
-    v_occurred_at timestamptz := clock_timestamp();
-    v_event_id uuid := uuidv7();
-    v_salt bytea := uuid_send(gen_random_uuid());
     v_actor uuid := auth.current_user_id();
-    v_payload jsonb := p_details || jsonb_build_object('user_id', p_user_id);
 BEGIN
     IF current_setting('pulsex.erasure', true) <> '' AND audit.is_erasing(p_user_id) THEN
         RETURN;
     END IF;
-    IF v_actor IS NOT NULL THEN
-        v_payload := v_payload || CASE v_actor WHEN p_user_id THEN '{"by": "self"}' ELSE '{"by": "another"}' END::jsonb;
-    END IF;
-    INSERT INTO audit.events (user_id, occurred_at, event_id, table_name, action, payload, salt, commitment)
-    VALUES (
-        p_user_id, v_occurred_at, v_event_id, p_table, p_action, v_payload, v_salt,
-        sha256(v_salt || convert_to(v_payload::text, 'UTF8'))
-    );
-    INSERT INTO audit.unsealed_events (occurred_at, event_id) VALUES (v_occurred_at, v_event_id);
+    -- One statement, since each costs more to start than a row costs to write.
+    WITH written AS (
+        INSERT INTO audit.events (user_id, table_name, action, payload, salt, commitment)
+        SELECT p_user_id, p_table, p_action, e.payload, e.salt, sha256(e.salt || convert_to(e.payload::text, 'UTF8'))
+        FROM (
+            SELECT
+                uuid_send(gen_random_uuid()) AS salt,
+                p_details || jsonb_build_object('user_id', p_user_id) || CASE
+                    WHEN v_actor = p_user_id THEN jsonb '{"by": "self"}'
+                    WHEN v_actor IS NOT NULL THEN jsonb '{"by": "another"}'
+                    ELSE jsonb '{}'
+                END AS payload
+        ) AS e
+        RETURNING occurred_at, event_id
+    )
+    INSERT INTO audit.unsealed_events (occurred_at, event_id) SELECT w.occurred_at, w.event_id FROM written AS w;
 END
 $$;
 COMMENT ON FUNCTION audit.write_event IS
@@ -207,8 +213,8 @@ AS $$
 DECLARE
     v_old jsonb;
     v_new jsonb;
-    v_is_update boolean;
-    v_same text[];
+    v_is_update boolean := OLD.user_id = NEW.user_id;  -- null where nothing is old, or nothing new
+    v_same text[] := '{}';
     v_key jsonb := '{}';
     v_withheld text[];
     v_argument text;
@@ -220,11 +226,12 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    v_old := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
-    v_new := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
-    v_is_update := TG_OP = 'UPDATE' AND v_old -> 'user_id' = v_new -> 'user_id';
+    v_old := to_jsonb(OLD);
+    v_new := to_jsonb(NEW);
     IF v_is_update THEN
-        v_same := ARRAY(SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key) || 'updated_at'::text;
+        v_same := ARRAY(
+            SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key OR n.key = 'updated_at'
+        );
     END IF;
     FOREACH v_argument IN ARRAY TG_ARGV[1:] LOOP
         v_column := substr(v_argument, 2);
@@ -241,22 +248,24 @@ BEGIN
             v_withheld := v_withheld || v_column;
         END IF;
     END LOOP;
-    v_old := v_old - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
-    v_new := v_new - coalesce(v_same || v_withheld, v_same, v_withheld, '{}');
+    v_old := v_old - (v_same || v_withheld);
+    v_new := v_new - (v_same || v_withheld);
 
-    IF NOT v_is_update THEN
-        -- A row that passes to another person is gone from the one and new to the other; neither's record names both.
-        IF v_old IS NOT NULL THEN
-            PERFORM audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
+    IF v_is_update THEN
+        IF v_new <> '{}' OR v_withheld IS NOT NULL THEN
+            PERFORM audit.write_event(
+                NEW.user_id, TG_ARGV[0], 'update', jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new)
+                || CASE WHEN v_withheld IS NULL THEN '{}' ELSE jsonb_build_object('withheld', v_withheld) END
+            );
         END IF;
-        IF v_new IS NOT NULL THEN
-            PERFORM audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
-        END IF;
-    ELSIF v_new <> '{}' OR v_withheld IS NOT NULL THEN
-        PERFORM audit.write_event(
-            NEW.user_id, TG_ARGV[0], 'update', jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new)
-            || CASE WHEN v_withheld IS NULL THEN '{}' ELSE jsonb_build_object('withheld', v_withheld) END
-        );
+        RETURN NULL;
+    END IF;
+    -- A row that passes to another person is gone from the one and new to the other; neither's record names both.
+    IF v_old IS NOT NULL THEN
+        PERFORM audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
+    END IF;
+    IF v_new IS NOT NULL THEN
+        PERFORM audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
     END IF;
     RETURN NULL;
 END

@@ -466,7 +466,7 @@ CHECKS = {
         "audit.events",
         [
             *each("action", "", "Read", "a b", "a\n", "a" * 61),
-            *each("table_name", "", "users", "pulsex.Users", "pulsex. users", "a.b.c", "a" * 64 + ".b"),
+            *each("table_name", "", "users", "pulsex.Users", "pulsex. users", "a.b.c", "a" * 126 + ".b"),
         ],
         [{"action": "a" * 60, "table_name": None}, {"action": "a", "table_name": "a.b_1", "event_id": OTHER}],
     ),

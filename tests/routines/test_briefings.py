@@ -370,6 +370,22 @@ def test_history_ends_before_the_date(alice, week, published):
     alice.results_eq(HISTORY, [(published.briefing_date, "morning")], alice.user_id, before, 100)
 
 
+@pytest.mark.commits
+def test_a_page_reaches_over_a_gap(alice, worker, published):
+    """A briefing of weeks ago is on the same page as today's when there is none between."""
+    long_ago = published.briefing_date - 25 * DAY
+    worker.rows(PUBLISH, published.user_id, long_ago, CONTENT)
+    want = [(published.briefing_date, "morning"), (long_ago, "morning")]
+    alice.results_eq(HISTORY, want, alice.user_id, None, 2)
+    alice.results_eq(HISTORY, want[1:], alice.user_id, published.briefing_date, 1)
+
+
+@pytest.mark.parametrize(("before", "found"), [("-infinity", 0), ("4713-01-01 BC", 0), ("infinity", 1)])
+def test_history_before_any_date_there_is(alice, before, found):
+    """The ends of the calendar, beyond which a hundred days before are no date, are no error."""
+    assert len(alice.rows(HISTORY, alice.user_id, before, 100)) == found
+
+
 @pytest.mark.parametrize("limit", [0, -1, 101, None])
 def test_a_page_has_1_to_100_briefings(alice, limit):
     """Any other p_limit raises PT422."""
