@@ -12,9 +12,9 @@ from pulsex.throwaway import scratch
 from tests import harness
 from tests.actors import Actor
 from tests.cast import Person
+from tests.harness import PREPARED, SERVER
 
 RUN = pytest.StashKey[contextlib.ExitStack]()
-PREPARED = pytest.StashKey[tuple[str, str]]()
 KEPT = pytest.StashKey[str]()
 
 
@@ -23,10 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
     )
-    parser.addoption(
-        "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
-    )
-    parser.addoption("--mutant", type=Path, metavar="FILE", help="change what the tests run on by this SQL file first")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,8 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
-        other = config.option.prepared
-        config.stash[PREPARED] = (str(place), str(harness.adopt(place, other) if other else harness.prepare(place)))
+        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -99,11 +94,12 @@ def scratch_place(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
-    """Start this worker's cluster."""
+    """Start this worker's cluster, unless whoever runs the tests gave it one."""
+    if SERVER in request.config.stash:
+        yield request.config.stash[SERVER]
+        return
     place, data = map(Path, request.config.stash[PREPARED])
     with harness.serving(place, data) as server:
-        if request.config.option.mutant:
-            server.mutate(request.config.option.mutant.read_text())
         yield server
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+from mutants.child import Seen
+from mutants.generate import Mutant
 from pulsex.deploy import ROOT
 
 # They compare the database with a text or a list of itself, deploy one of their own, are about flaws themselves, or
@@ -16,8 +20,19 @@ BLIND = re.compile(
 )
 COMMON = {"tests.actors", "tests.cast", "tests.harness", "tests.isolation.measure"}
 # Rules for everything in the catalogue, which name nothing.
-ALWAYS = ("tests/schema/test_rules.py", "tests/schema/test_default_privileges.py", "tests/isolation/test_matrix.py")
-ENOUGH = 8  # files, those that name it most often first
+RULES = re.compile(
+    r"tests/schema/(test_rules\.py::test_nothing|test_columns\.py::test_(every|only)|test_default_privileges\.py)"
+    r"|tests/isolation/test_matrix\.py::test_the_(grants|callers)"
+    r"|tests/constraints/test_every_constraint\.py::test_every"
+)
+MATRIX = "tests/isolation/test_matrix.py::test_impersonated"
+# Of the time that all tests take: a mutant that they don't notice within it survives.
+ENOUGH = 1 / 8
+
+
+def files() -> list[str]:
+    """Return the test files that may notice a mutant."""
+    return sorted(_texts())
 
 
 @functools.cache
@@ -54,11 +69,33 @@ def _words() -> dict[str, Counter[str]]:
     return {file: Counter(re.findall(r"\w+", text)) for file, text in _texts().items()}
 
 
-def tests(names: tuple[str, ...]) -> list[str]:
-    """Return the files whose tests are to run for a mutant, the likeliest to notice it first."""
-    counts = {
-        file: sum((3 if place == 0 else 1) * words[name] for place, name in enumerate(names))
-        for file, words in _words().items()
-    }
-    ranked = sorted((file for file, count in counts.items() if count), key=lambda file: -counts[file])
-    return list(dict.fromkeys([*ranked[:ENOUGH], *(file for file in ALWAYS if file in counts)]))
+def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Counter[tuple[str, str]]) -> list[str]:
+    """Return the tests that are to run for a mutant, the likeliest to notice it first, as many as there is time for.
+
+    Those that killed another mutant of the same thing, those that are called like it, the rules for everything; then
+    those that call it; then those of the files that name it. ``seen`` is what the tests did without a mutant.
+    """
+    thing = mutant.names[0]
+    word = re.compile(rf"[\[-]{re.escape(thing)}[\]-]")
+
+    def likelihood(test: str) -> tuple[float, ...]:
+        named = _counts(test.partition("::")[0], mutant.names)
+        first = word.search(test) or RULES.match(test) or (mutant.in_catalogue and test.startswith(MATRIX))
+        calls = mutant.routine in seen[test].calls
+        if not (killers[thing, test] or first or calls or named):
+            return ()
+        if first:
+            calls, named = True, 0
+        return (-killers[thing, test], not first, not calls, -named, seen[test].seconds)
+
+    able = [test for test, its in seen.items() if not its.failed]
+    ranked = sorted((rank, test) for test in able if (rank := likelihood(test)))
+    time = ENOUGH * sum(seen[test].seconds for test in able)
+    within = itertools.accumulate(seen[test].seconds for _, test in ranked)
+    return [test for (_, test), spent in zip(ranked, within, strict=True) if spent <= time]
+
+
+@functools.cache
+def _counts(file: str, names: tuple[str, ...]) -> int:
+    """Return how often a file names a thing and what is near it, the thing itself counting threefold."""
+    return sum((3 if place == 0 else 1) * _words()[file][name] for place, name in enumerate(names))
