@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
-    elif not config.option.collectonly:
+    elif PREPARED not in config.stash and not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
         config.stash[PREPARED] = (str(place), str(harness.prepare(place)))

@@ -22,12 +22,14 @@ COMMON = {"tests.actors", "tests.cast", "tests.harness", "tests.isolation.measur
 # Rules for everything in the catalogue, which name nothing.
 RULES = re.compile(
     r"tests/schema/(test_rules\.py::test_nothing|test_columns\.py::test_(every|only)|test_default_privileges\.py)"
-    r"|tests/isolation/test_matrix\.py::test_the_(grants|callers)"
+    r"|tests/isolation/test_matrix\.py::test_the_(grants|callers|policies)"
     r"|tests/constraints/test_every_constraint\.py::test_every"
 )
 MATRIX = "tests/isolation/test_matrix.py::test_impersonated"
 # Of the time that all tests take: a mutant that they don't notice within it survives.
 ENOUGH = 1 / 8
+# How many mutants of a thing a test has killed.
+Killers = Counter[tuple[tuple[str, ...], str]]
 
 
 def files() -> list[str]:
@@ -69,12 +71,16 @@ def _words() -> dict[str, Counter[str]]:
     return {file: Counter(re.findall(r"\w+", text)) for file, text in _texts().items()}
 
 
-def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Counter[tuple[str, str]]) -> list[str]:
+def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers) -> list[str]:
     """Return the tests that are to run for a mutant, the likeliest to notice it first, as many as there is time for.
 
     Those that killed another mutant of the same thing, those that are called like it, the rules for everything; then
-    those that call it; then those of the files that name it. ``seen`` is what the tests did without a mutant.
+    those that call it; then those of the files that name it. For a mutant without names, all. ``seen`` is what the
+    tests did without a mutant.
     """
+    able = [test for test, its in seen.items() if not its.failed]
+    if not mutant.names:
+        return sorted(able, key=lambda test: seen[test].seconds)
     thing = mutant.names[0]
     word = re.compile(rf"[\[-]{re.escape(thing)}[\]-]")
 
@@ -82,13 +88,12 @@ def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Counter[tuple[str, 
         named = _counts(test.partition("::")[0], mutant.names)
         first = word.search(test) or RULES.match(test) or (mutant.in_catalogue and test.startswith(MATRIX))
         calls = mutant.routine in seen[test].calls
-        if not (killers[thing, test] or first or calls or named):
+        if not (killers[(thing,), test] or first or calls or named):
             return ()
         if first:
             calls, named = True, 0
-        return (-killers[thing, test], not first, not calls, -named, seen[test].seconds)
+        return (-killers[(thing,), test], not first, not calls, -named, seen[test].seconds)
 
-    able = [test for test, its in seen.items() if not its.failed]
     ranked = sorted((rank, test) for test in able if (rank := likelihood(test)))
     time = ENOUGH * sum(seen[test].seconds for test in able)
     within = itertools.accumulate(seen[test].seconds for _, test in ranked)

@@ -20,6 +20,7 @@ import pytest
 
 from mutants import child, relevant
 from mutants.generate import Mutant, mutants
+from mutants.relevant import Killers
 from tests import harness
 
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"
@@ -109,23 +110,34 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.code = 0
-        self.killers: Counter[tuple[str, str]] = Counter()
+        self.killers: Killers = Counter()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Use what another run prepared, if that is so."""
+        if self.options.prepared:
+            config.stash[harness.PREPARED] = tuple(self.options.prepared)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of pytest's own loop."""
         place, data = map(Path, session.config.stash[harness.PREPARED])
         with slots(place, data) as clusters:
-            url = clusters[0].server.clone()
-            with psycopg.connect(url, autocommit=True) as connection:
-                every = mutants(connection)
-            clusters[0].tidy()
+            every = self._every(clusters[0])
             chosen = [mutant for mutant in every if self.options.only in mutant.name][:: self.options.every]
             if self.options.list:
                 print(*(mutant.name for mutant in chosen), sep="\n")
             else:
                 self._run(session, clusters, every, chosen)
         return True
+
+    def _every(self, slot: Slot) -> list[Mutant]:
+        if self.options.sql:
+            return [Mutant(file.stem, file.read_text(), (), file.read_text()) for file in self.options.sql]
+        with psycopg.connect(slot.server.clone(), autocommit=True) as connection:
+            every = mutants(connection)
+        slot.tidy()
+        return every
 
     def _run(self, session: pytest.Session, clusters: list[Slot], every: list[Mutant], chosen: list[Mutant]) -> None:
         started = time.monotonic()
@@ -160,9 +172,13 @@ class Run:
     def _unchanged(self, session: pytest.Session, clusters: list[Slot]) -> dict[str, child.Seen]:
         """Run every test without a mutant; return what is seen of each. One that fails now could tell nothing."""
         file = self.options.seen
+        seen: dict[str, child.Seen] = {}
         if file and file.exists():
-            return {test: child.Seen(failed, took, {*its}) for test, (failed, took, its) in json.loads(file.read_text())}
-        by_file = [list(its) for _, its in itertools.groupby(session.items, lambda item: item.path)]
+            kept = json.loads(file.read_text())
+            there = {item.nodeid for item in session.items}
+            seen = {test: child.Seen(failed, took, {*its}) for test, (failed, took, its) in kept if test in there}
+        new = [item for item in session.items if item.nodeid not in seen]
+        by_file = [list(its) for _, its in itertools.groupby(new, lambda item: item.path)]
 
         def look(slot: Slot, items: list[pytest.Item]) -> Callable[[], object]:
             def work() -> object:
@@ -173,7 +189,6 @@ class Run:
             return work
 
         jobs = [(str(items[0].path), lambda slot, items=items: look(slot, items)) for items in by_file]
-        seen: dict[str, child.Seen] = {}
         for name, sent in forked(clusters, jobs, None):
             if isinstance(sent, RuntimeError):
                 message = f"{name}: {sent}"
@@ -205,6 +220,6 @@ class Run:
         if isinstance(sent, RuntimeError):
             return BROKEN, str(sent)
         if "::" in sent:
-            self.killers[mutant.names[0], sent] += 1
+            self.killers[mutant.names[:1], sent] += 1
             return KILLED, sent
         return SURVIVED, sent

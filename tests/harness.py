@@ -84,7 +84,10 @@ class Server:
         url = throwaway.create_database(self.url, f"clone_{next(self.numbers)}", template)
         if self.change:
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(self.change)
+                try:
+                    connection.execute(self.change)
+                except psycopg.Error as error:
+                    pytest.exit(f"the change can't be made: {error}")
         return url
 
     def deployed(self) -> str:
