@@ -138,16 +138,22 @@ def _callers(name: str, calls: dict[str, set[str]]) -> list[str]:
 
 
 def widened(check: str) -> Iterator[str]:
-    """Yield a CHECK with each of its bounds loosened by one, and each of its lists of values with one more."""
+    """Yield a CHECK with each of its bounds loosened by one, and each of its lists with a value more.
+
+    A list of values that something must differ from has one less.
+    """
     code = source.outside(check)
     for pattern, step in BOUNDS:
         for found in pattern.finditer(code):
             yield f"{check[: found.start()]}{found[1]} {int(found[2]) + step}{check[found.end() :]}"
-    for found in re.finditer(r"ARRAY\[(?='|\(?\d)", check):
-        example = re.match(r"'(?:[^']|'')*'|\(?\d+\)?", check[found.end() :])[0]
-        value = "'mutant'" if example.startswith("'") else "99"
-        cast = re.match(r"::[\w ]+", check[found.end() + len(example) :])
-        yield f"{check[: found.end()]}{value}{cast[0] if cast else ''}, {check[found.end() :]}"
+    for found in re.finditer(r"(ANY|ALL) \(ARRAY\[('(?:[^']|'')*'|\d+)(::[\w ]+)?(, )?", check):
+        start, end = found.start(2), found.end()
+        if found[1] == "ALL":
+            yield check[:start] + check[end:]
+        else:
+            # Numbers are counts of nulls, of which one is always too few or too many.
+            value = "'mutant'" if found[2].startswith("'") else "1"
+            yield f"{check[:start]}{value}{found[3] or ''}, {check[start:]}"
 
 
 def _applies(connection: psycopg.Connection, mutant: Mutant) -> bool:

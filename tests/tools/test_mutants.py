@@ -46,7 +46,7 @@ def test_the_likeliest_tests_come_first(every):
     [mutant, *_] = [mutant for mutant in every if mutant.routine == "record_feedback"]
     file = "tests/routines/test_engagement.py"
     names, calls, killer = (f"{file}::{name}" for name in ("names", "calls", "killer"))
-    elsewhere, rule = "tests/schedule/test_due_briefings.py::elsewhere", "tests/schema/test_rules.py::test_nothing[a rule]"
+    elsewhere, rule = "tests/schedule/test_due_briefings.py::elsewhere", "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"
     slow = "tests/isolation/test_server.py::slow"
     seen = {test: Seen(seconds=1) for test in (elsewhere, names, calls, killer, rule)} | {slow: Seen(seconds=1000)}
     seen[calls].calls.add("record_feedback")
@@ -100,6 +100,8 @@ def test_a_routine_is_changed_in_one_place(text, changed):
     [
         ("CHECK ((n >= 1) AND (n <= 5))", {"CHECK ((n >= 0) AND (n <= 5))", "CHECK ((n >= 1) AND (n <= 6))"}),
         ("CHECK (s = ANY (ARRAY['a'::text]))", {"CHECK (s = ANY (ARRAY['mutant'::text, 'a'::text]))"}),
+        ("CHECK (s <> ALL (ARRAY['a'::text, 'b'::text]))", {"CHECK (s <> ALL (ARRAY['b'::text]))"}),
+        ("CHECK (num_nulls(a, b) = ANY (ARRAY[0, 2]))", {"CHECK (num_nulls(a, b) = ANY (ARRAY[1, 0, 2]))"}),
     ],
 )
 def test_a_check_is_widened_by_one(check, wider):
