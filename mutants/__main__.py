@@ -21,7 +21,7 @@ PYTEST = [
 def main() -> int:
     """Run all mutants, or those that are asked for; return 1 when the score is under 95 %, or a run was broken."""
     parser = argparse.ArgumentParser(prog="python -m mutants", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="mutants with this in their name")
+    parser.add_argument("--only", default="", metavar="REGEX", help="mutants whose name matches")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth of them, for a sample")
     parser.add_argument("--list", action="store_true", help="name them, and run nothing")
     parser.add_argument(

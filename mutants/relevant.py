@@ -94,8 +94,10 @@ def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers) -> list[st
         if not (killers[(thing,), test] or first or calls or named):
             return ()
         if first:
-            calls, named = True, 0
-        return (-killers[(thing,), test], not first, not calls, -named, seen[test].seconds)
+            return (-killers[(thing,), test], False, seen[test].seconds)
+        # Of those that call it the quick ones, where the file is about it; of the others those that name it most.
+        about = _words()[test.partition("::")[0]][thing] > 0 if calls else named
+        return (-killers[(thing,), test], True, not calls, -about, seen[test].seconds)
 
     ranked = sorted((rank, test) for test in able if (rank := likelihood(test)))
     time = ENOUGH * sum(seen[test].seconds for test in able)

@@ -8,6 +8,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -124,7 +125,7 @@ class Run:
         place, data = map(Path, session.config.stash[harness.PREPARED])
         with slots(place, data) as clusters:
             every = self._every(clusters[0])
-            chosen = [mutant for mutant in every if self.options.only in mutant.name][:: self.options.every]
+            chosen = [mutant for mutant in every if re.search(self.options.only, mutant.name)][:: self.options.every]
             if self.options.list:
                 print(*(mutant.name for mutant in chosen), sep="\n")
             else:
