@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -27,11 +28,14 @@ def main() -> int:
     parser.add_argument(
         "--seen", type=Path, metavar="FILE", help="keep there what the tests call; the next run spares itself the look"
     )
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N", help="as many mutants at once")
     parser.add_argument(
         "--sql", type=Path, nargs="+", default=[], metavar="FILE", help="changes of your own, instead of the mutants"
     )
     parser.add_argument("--tests", nargs="+", default=[], metavar="FILE", help="these tests, instead of all")
-    parser.add_argument("--prepared", nargs=2, metavar="PATH", help="where another run prepared a cluster, and its data")
+    parser.add_argument(
+        "--prepared", nargs=2, metavar="PATH", help="where another run prepared a cluster, and its data"
+    )
     options = parser.parse_args()
     run = Run(options)
     code = pytest.main([*PYTEST, *(options.tests or relevant.files())], plugins=[run])

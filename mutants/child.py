@@ -88,5 +88,5 @@ def reporting(pipe: Connection, work: Callable[[], object]) -> None:
     os.dup2(silence, 2)
     try:
         pipe.send(work())
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the parent says so
+    except BaseException as error:  # whatever it is, the parent says so
         pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import multiprocessing
-import os
 import re
 import time
 from collections import Counter
@@ -57,11 +56,11 @@ class Slot:
 
 
 @contextlib.contextmanager
-def slots(place: Path, data: Path) -> Iterator[list[Slot]]:
-    """Start a cluster for each processor."""
+def slots(place: Path, data: Path, count: int) -> Iterator[list[Slot]]:
+    """Start a cluster for each of the processes that there are to be at once."""
     with contextlib.ExitStack() as stack:
         found = []
-        for _ in range(os.cpu_count()):
+        for _ in range(count):
             server = stack.enter_context(harness.serving(place, data))
             with psycopg.connect(server.url, autocommit=True) as connection:
                 connection.execute("ALTER SYSTEM SET track_functions = 'all'")
@@ -123,7 +122,7 @@ class Run:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of pytest's own loop."""
         place, data = map(Path, session.config.stash[harness.PREPARED])
-        with slots(place, data) as clusters:
+        with slots(place, data, self.options.processes) as clusters:
             every = self._every(clusters[0])
             chosen = [mutant for mutant in every if re.search(self.options.only, mutant.name)][:: self.options.every]
             if self.options.list:

@@ -1,4 +1,4 @@
-"""The values of each column that has a list of them are the declared ones: no value that is tried finds one too many."""
+"""The values of each column that has a list of them are the declared ones: trying values finds no value too many."""
 
 import re
 
@@ -35,7 +35,8 @@ LISTS = {
     "users_status_check": "active restricted",
 }
 # Of a CHECK what is in the list that a column must be, or lie, in.
-DEFINITIONS = """SELECT conname::text, substring(pg_get_constraintdef(k.oid) FROM $$(?:= ANY|<@) \\(?(?:ARRAY\\[|'\\{)([^]}]+)$$)
+DEFINITIONS = """SELECT conname::text,
+        substring(pg_get_constraintdef(k.oid) FROM $$(?:= ANY|<@) \\(?(?:ARRAY\\[|'\\{)([^]}]+)$$)
     FROM pg_constraint AS k INNER JOIN pg_class AS c ON c.oid = conrelid
     WHERE contype = 'c' AND NOT c.relispartition AND connamespace::regnamespace::text <> 'information_schema'"""
 

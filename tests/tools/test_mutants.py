@@ -46,12 +46,11 @@ def test_the_likeliest_tests_come_first(every):
     [mutant, *_] = [mutant for mutant in every if mutant.routine == "record_feedback"]
     file = "tests/routines/test_engagement.py"
     names, calls, killer = (f"{file}::{name}" for name in ("names", "calls", "killer"))
-    elsewhere, rule = "tests/schedule/test_due_briefings.py::elsewhere", "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"
-    slow = "tests/isolation/test_server.py::slow"
-    seen = {test: Seen(seconds=1) for test in (elsewhere, names, calls, killer, rule)} | {slow: Seen(seconds=1000)}
-    seen[calls].calls.add("record_feedback")
+    elsewhere, slow = "tests/schedule/test_due_briefings.py::elsewhere", "tests/isolation/test_server.py::slow"
+    seen = dict.fromkeys((elsewhere, names, killer, relevant.BODIES), Seen(seconds=1)) | {slow: Seen(seconds=1000)}
+    seen[calls] = Seen(seconds=1, calls={"record_feedback"})
     killers = Counter({(mutant.names[:1], killer): 1})
-    assert relevant.tests(mutant, seen, killers)[:4] == [killer, rule, calls, names]
+    assert relevant.tests(mutant, seen, killers)[:4] == [killer, relevant.BODIES, calls, names]
 
 
 def test_a_test_that_fails_without_a_mutant_is_not_asked(every):
