@@ -1,0 +1,59 @@
+"""Who looks at a row and then decides holds it first, so that nobody changes it in between.
+
+Somebody else holds the row as a foreign key does (KEY SHARE), or as a reader may (SHARE). An update wouldn't wait for
+the one, nor a read for the other; a routine that locks the row before it decides does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.actors import Actor
+from tests.harness import Database
+
+
+@dataclass(frozen=True)
+class Held:
+    """A row of Alice's that is held, and a call that waits for it; {user_id} and {token} are hers."""
+
+    row: str
+    who: str
+    call: str
+    strength: str = "KEY SHARE"
+
+
+MINE = "WHERE user_id = '{user_id}'"
+HELD = {
+    "auth.find_session": Held(f"auth.sessions {MINE}", "stranger", "SELECT auth.rotate_session('{token}')"),
+    "auth.record_login": Held(f"auth.passwords {MINE}", "sign_in", "SELECT auth.record_login('{user_id}', false)"),
+}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_a_row_that_is_decided_on_is_waited_for(held, request, dba, published):
+    """While somebody holds it the call waits (55P03, since it waits no longer); once they let go it is done."""
+    names = {"user_id": published.user_id, "token": published.token}
+    actor: Actor = request.getfixturevalue(held.who)
+    call = held.call.format(**names)
+    assert dba.rows(f"SELECT FROM {held.row.format(**names)} FOR {held.strength}")
+    actor.rows("SET LOCAL lock_timeout = '5ms'")
+    actor.throws_ok(call, "55P03")
+    dba.end()
+    actor.lives_ok(call)
+
+
+@pytest.mark.commits
+def test_a_decoy_that_is_decided_on_is_waited_for(database: Database, sign_in, published):
+    """A login that nobody is behind counts its failures one after the other, as a person's does."""
+    fail = "SELECT auth.record_login('11111111-1111-1111-1111-111111111111', false)"
+    sign_in.rows(fail)
+    holder = database.actor("holder", "postgres").connection
+    holder.execute("UPDATE auth.login_decoys SET locked_until = now() - interval '1 minute'")
+    holder.execute("BEGIN")
+    holder.execute("SELECT FROM auth.login_decoys FOR KEY SHARE")
+    sign_in.connection.execute("SET lock_timeout = '5ms'")
+    sign_in.throws_ok(fail, "55P03")
+    holder.execute("COMMIT")
+    sign_in.lives_ok(fail)
