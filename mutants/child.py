@@ -14,14 +14,16 @@ from _pytest.main import pytest_runtestloop
 
 from tests import harness
 
+WHY = 200  # characters of what a failed test says in the end
 CALLED = "SELECT funcname, calls FROM pg_stat_user_functions"
 
 
 @dataclass
 class Seen:
-    """What a run says of a test: whether it failed, how many seconds it took, and the routines that it called."""
+    """What a run says of a test: whether it failed and why, how many seconds it took, and the routines it called."""
 
     failed: bool = False
+    why: str = ""
     seconds: float = 0.0
     calls: set[str] = field(default_factory=set)
 
@@ -35,7 +37,8 @@ class Watch:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up a test's set-up, call and teardown."""
         seen = self.seen.setdefault(report.nodeid, Seen())
-        seen.failed |= report.failed
+        if report.failed and not seen.failed:
+            seen.failed, seen.why = True, " ".join(report.longreprtext.split())[-WHY:]
         seen.seconds += report.duration
 
 

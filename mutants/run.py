@@ -176,7 +176,11 @@ class Run:
         if file and file.exists():
             kept = json.loads(file.read_text())
             there = {item.nodeid for item in session.items}
-            seen = {test: child.Seen(failed, took, {*its}) for test, (failed, took, its) in kept if test in there}
+            seen = {
+                test: child.Seen(failed=failed, seconds=took, calls={*its})
+                for test, (failed, took, its) in kept
+                if test in there
+            }
         new = [item for item in session.items if item.nodeid not in seen]
         by_file = [list(its) for _, its in itertools.groupby(new, lambda item: item.path)]
 
@@ -207,7 +211,7 @@ class Run:
                 watch = child.Watch()
                 server = slot.changed(mutant.sql)
                 child.run(session, server, [items[test] for test in tests], watch, until_one_fails=True)
-                return next((test for test, its in watch.seen.items() if its.failed), f"of {len(watch.seen)} tests")
+                return next(((test, its.why) for test, its in watch.seen.items() if its.failed), len(watch.seen))
 
             return work
 
@@ -219,7 +223,8 @@ class Run:
             return KILLED, "it never ended"
         if isinstance(sent, RuntimeError):
             return BROKEN, str(sent)
-        if "::" in sent:
-            self.killers[mutant.names[:1], sent] += 1
-            return KILLED, sent
-        return SURVIVED, sent
+        if isinstance(sent, int):
+            return SURVIVED, f"{sent} tests"
+        test, why = sent
+        self.killers[mutant.names[:1], test] += 1
+        return KILLED, f"{test}   {why}"

@@ -28,6 +28,9 @@ MINE = "WHERE user_id = '{user_id}'"
 HELD = {
     "auth.find_session": Held(f"auth.sessions {MINE}", "stranger", "SELECT auth.rotate_session('{token}')"),
     "auth.record_login": Held(f"auth.passwords {MINE}", "sign_in", "SELECT auth.record_login('{user_id}', false)"),
+    "gdpr.erase": Held(
+        f"pulsex.users {MINE}", "privacy", "SELECT gdpr.erase_user('{user_id}', 'asked for', '{{activity}}')"
+    ),
 }
 
 
