@@ -28,7 +28,7 @@ RULES = re.compile(
 # The rule among them that looks into routines.
 BODIES = "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"
 MATRIX = "tests/isolation/test_matrix.py"
-# Of the time that all tests take: a mutant that they don't notice within it survives.
+# The share of the time that all tests take: a mutant that they don't notice within it survives.
 ENOUGH = 1 / 16
 # How many mutants of a thing a test has killed.
 Killers = Counter[tuple[tuple[str, ...], str]]
@@ -73,12 +73,12 @@ def _words() -> dict[str, Counter[str]]:
     return {file: Counter(re.findall(r"\w+", text)) for file, text in _texts().items()}
 
 
-def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers) -> list[str]:
+def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers, share: float = ENOUGH) -> list[str]:
     """Return the tests that are to run for a mutant, the likeliest to notice it first, as many as there is time for.
 
     Those that killed another mutant of the same thing, those that are called like it, the rules for everything; then
     those that call it; then those of the files that name it. For a mutant without names, all. ``seen`` is what the
-    tests did without a mutant.
+    tests did without a mutant; ``share`` is how much of the time that they took there is.
     """
     able = [test for test, its in seen.items() if not its.failed]
     if not mutant.names:
@@ -102,7 +102,7 @@ def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers) -> list[st
         return (-killers[(thing,), test], True, not calls, -about, seen[test].seconds)
 
     ranked = sorted((rank, test) for test in able if (rank := likelihood(test)))
-    time = ENOUGH * sum(seen[test].seconds for test in able)
+    time = share * sum(seen[test].seconds for test in able)
     within = itertools.accumulate(seen[test].seconds for _, test in ranked)
     return [test for (_, test), spent in zip(ranked, within, strict=True) if spent <= time]
 

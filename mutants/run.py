@@ -205,7 +205,8 @@ class Run:
     def _job(self, session: pytest.Session, mutant: Mutant, seen: dict[str, child.Seen]) -> Work:
         def prepare(slot: Slot) -> Callable[[], object]:
             items = {item.nodeid: item for item in session.items}
-            tests = relevant.tests(mutant, seen, self.killers)
+            share = 1 if self.options.tests else relevant.ENOUGH
+            tests = relevant.tests(mutant, seen, self.killers, share)
 
             def work() -> object:
                 watch = child.Watch()

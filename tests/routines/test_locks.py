@@ -16,12 +16,16 @@ from tests.harness import Database
 
 @dataclass(frozen=True)
 class Held:
-    """A row of Alice's that is held, and a call that waits for it; {user_id} and {token} are hers."""
+    """A row of Alice's that is held, a call that waits for it, and the error that it ends with when it needn't wait.
+
+    {user_id} and {token} are hers, {due} is the date of the briefing that she is owed next.
+    """
 
     row: str
     who: str
     call: str
     strength: str = "KEY SHARE"
+    ends: str | None = None
 
 
 MINE = "WHERE user_id = '{user_id}'"
@@ -31,20 +35,66 @@ HELD = {
     "gdpr.erase": Held(
         f"pulsex.users {MINE}", "privacy", "SELECT gdpr.erase_user('{user_id}', 'asked for', '{{activity}}')"
     ),
+    "gdpr.find_request": Held(
+        f"gdpr.requests {MINE}",
+        "privacy",
+        f"SELECT gdpr.complete_request(user_id, request_id, 'fulfilled') FROM gdpr.open_requests {MINE}",
+    ),
+    "gdpr.open_request": Held(
+        f"pulsex.users {MINE}", "privacy", "SELECT gdpr.open_request('{user_id}', 'access')", "SHARE"
+    ),
+    "gdpr.record_consent": Held(
+        f"pulsex.users {MINE}", "alice", "SELECT gdpr.record_consent('{user_id}', 'analytics', true, '2026-02')", "SHARE"
+    ),
+    "gdpr.release_hold": Held(
+        f"pulsex.users {MINE}", "privacy", "SELECT gdpr.release_hold('{user_id}', uuidv7())", ends="PT404"
+    ),
+    "pulsex.record_events": Held(
+        f"pulsex.users {MINE}",
+        "alice",
+        """SELECT pulsex.record_events('{user_id}', jsonb_build_array(jsonb_build_object(
+            'event_id', uuidv7(), 'event_type', 'opened', 'occurred_at', now())))""",
+        "SHARE",
+    ),
+    "pulsex.register_device": Held(
+        f"pulsex.push_token_owners {MINE}",
+        "alice",
+        "SELECT pulsex.register_device('{user_id}', 'web', 'push-{user_id}')",
+    ),
+    "pulsex.schedule_briefings, the person": Held(
+        f"pulsex.users {MINE}",
+        "alice",
+        """SELECT pulsex.update_preferences('{user_id}', '{{"delivery_time": "08:00"}}')""",
+        "SHARE",
+    ),
+    "pulsex.schedule_briefings, the schedule": Held(
+        f"pulsex.briefing_schedule {MINE}",
+        "alice",
+        """SELECT pulsex.update_preferences('{user_id}', '{{"delivery_time": "08:00"}}')""",
+    ),
+    "pulsex.settle_briefing": Held(
+        f"pulsex.briefing_schedule {MINE}",
+        "worker",
+        """SELECT pulsex.publish_briefing('{user_id}', '{due}', '{{"sections": []}}')""",
+    ),
 }
 
 
 @pytest.mark.parametrize("held", HELD.values(), ids=HELD)
 def test_a_row_that_is_decided_on_is_waited_for(held, request, dba, published):
     """While somebody holds it the call waits (55P03, since it waits no longer); once they let go it is done."""
-    names = {"user_id": published.user_id, "token": published.token}
+    due = dba.value("SELECT briefing_date FROM pulsex.briefing_schedule WHERE user_id = %s", published.user_id)
+    names = {"user_id": published.user_id, "token": published.token, "due": due}
     actor: Actor = request.getfixturevalue(held.who)
     call = held.call.format(**names)
     assert dba.rows(f"SELECT FROM {held.row.format(**names)} FOR {held.strength}")
     actor.rows("SET LOCAL lock_timeout = '5ms'")
     actor.throws_ok(call, "55P03")
     dba.end()
-    actor.lives_ok(call)
+    if held.ends:
+        actor.throws_ok(call, held.ends)
+    else:
+        actor.lives_ok(call)
 
 
 @pytest.mark.commits
