@@ -73,7 +73,7 @@ def _words() -> dict[str, Counter[str]]:
     return {file: Counter(re.findall(r"\w+", text)) for file, text in _texts().items()}
 
 
-def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers, share: float = ENOUGH) -> list[str]:
+def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers, share: float) -> list[str]:
     """Return the tests that are to run for a mutant, the likeliest to notice it first, as many as there is time for.
 
     Those that killed another mutant of the same thing, those that are called like it, the rules for everything; then

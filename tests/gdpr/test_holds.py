@@ -125,7 +125,9 @@ def test_erasing_all_leaves_a_part_that_was_complete_as_it_was(officer, look, pu
     part = officer.value(ERASE_PART, published.user_id, ["activity"])
     look.rows("UPDATE gdpr.erasures SET erased_at = now() - interval '1 day', completed_at = now() - interval '1 hour'")
     officer.rows(ERASE, published.user_id)
-    look.results_eq(f"{COMPLETED} AND completed_at < now()", look.rows(COMPLETED, part["erasure_id"]), part["erasure_id"])
+    look.results_eq(
+        f"{COMPLETED} AND completed_at < now()", look.rows(COMPLETED, part["erasure_id"]), part["erasure_id"]
+    )
 
 
 def test_a_hold_on_the_history_keeps_the_log(officer, look, published):

@@ -65,6 +65,34 @@ def test_the_limit_is_shown(desk, worker):
     assert count(desk, "per_minute") == 600
 
 
+TWIN = """INSERT INTO pulsex.notifications (user_id, notification_id, channel, kind, state)
+    SELECT %s, notification_id, channel, kind, state FROM pulsex.notifications WHERE notification_id = %s"""
+TWINS_TRY = """INSERT INTO pulsex.notification_attempts
+    (user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome, error)
+    VALUES (%s, %s, 1, gen_random_uuid(), %s, %s, 'failed', 'another')"""
+
+
+def test_what_has_the_same_id_is_told_apart_by_whose_it_is(desk, worker, alice, bob):
+    """Ids are only a person's: Bob's of the same id died a day before Alice's, and of something else."""
+    dead = desk.kill(alice, channel="in_app")
+    desk.service.rows(TWIN, bob.user_id, dead)
+    desk.service.rows(TWINS_TRY, bob.user_id, dead, NOON - DAY, NOON - DAY)
+    assert count(desk, "dead, dead_lately") == (2, 1)
+    worker.results_eq(
+        "SELECT last_error FROM ops.dead_notifications() WHERE user_id IN (%s, %s) ORDER BY user_id = %s",
+        [("410",), ("another",)], alice.user_id, bob.user_id, bob.user_id,
+    )  # fmt: skip
+
+
+def test_one_dead_letter_is_revived_and_no_other(desk, worker, alice):
+    """Another of the same person's stays dead, and its attempts are its own."""
+    dead, other = desk.kill(alice, channel="in_app"), desk.kill(alice, channel="in_app", kind="tip")
+    desk.service.rows("UPDATE pulsex.notification_attempts SET attempt = 7 WHERE notification_id = %s", other)
+    worker.rows(REVIVE, alice.user_id, dead, NOON)
+    assert desk.state(other)[0] == "dead"
+    desk.service.results_eq("SELECT attempts, max_attempts FROM pulsex.notification_queue", [(1, 9)])
+
+
 def test_a_dead_letter_tells_why(desk, worker, alice):
     """What it was, how often it was tried, and the last error; none where the worker was lost."""
     refused = desk.kill(alice, channel="in_app", kind="tip")

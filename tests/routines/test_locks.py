@@ -44,7 +44,10 @@ HELD = {
         f"pulsex.users {MINE}", "privacy", "SELECT gdpr.open_request('{user_id}', 'access')", "SHARE"
     ),
     "gdpr.record_consent": Held(
-        f"pulsex.users {MINE}", "alice", "SELECT gdpr.record_consent('{user_id}', 'analytics', true, '2026-02')", "SHARE"
+        f"pulsex.users {MINE}",
+        "alice",
+        "SELECT gdpr.record_consent('{user_id}', 'analytics', true, '2026-02')",
+        "SHARE",
     ),
     "gdpr.release_hold": Held(
         f"pulsex.users {MINE}", "privacy", "SELECT gdpr.release_hold('{user_id}', uuidv7())", ends="PT404"
@@ -95,6 +98,27 @@ def test_a_row_that_is_decided_on_is_waited_for(held, request, dba, published):
         actor.throws_ok(call, held.ends)
     else:
         actor.lives_ok(call)
+
+
+PASSED_OVER = {
+    "pulsex.due_briefings": Held(
+        f"pulsex.briefing_schedule {MINE}", "worker", "SELECT pulsex.due_briefings(now() + interval '2 days')", "UPDATE"
+    ),
+    "pulsex.claim_notifications": Held(
+        f"pulsex.notification_queue {MINE}", "worker", "SELECT pulsex.claim_notifications('one')", "UPDATE"
+    ),
+}
+
+
+@pytest.mark.parametrize("held", PASSED_OVER.values(), ids=PASSED_OVER)
+def test_a_row_that_somebody_is_at_is_passed_over(held, request, dba, published):
+    """A worker takes others instead, and waits for nobody."""
+    actor: Actor = request.getfixturevalue(held.who)
+    assert dba.rows(f"SELECT FROM {held.row.format(user_id=published.user_id)} FOR {held.strength}")
+    actor.rows("SET LOCAL lock_timeout = '5ms'")
+    actor.lives_ok(held.call)
+    dba.end()
+    assert actor.rows(held.call)
 
 
 @pytest.mark.commits

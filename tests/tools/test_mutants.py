@@ -50,13 +50,13 @@ def test_the_likeliest_tests_come_first(every):
     seen = dict.fromkeys((elsewhere, names, killer, relevant.BODIES), Seen(seconds=1)) | {slow: Seen(seconds=1000)}
     seen[calls] = Seen(seconds=1, calls={"record_feedback"})
     killers = Counter({(mutant.names[:1], killer): 1})
-    assert relevant.tests(mutant, seen, killers)[:4] == [killer, relevant.BODIES, calls, names]
+    assert relevant.tests(mutant, seen, killers, 1)[:4] == [killer, relevant.BODIES, calls, names]
 
 
 def test_a_test_that_fails_without_a_mutant_is_not_asked(every):
     """It would kill every mutant."""
     failing = "tests/schema/test_rules.py::test_nothing[a rule]"
-    assert relevant.tests(every[0], {failing: Seen(failed=True)}, Counter()) == []
+    assert relevant.tests(every[0], {failing: Seen(failed=True)}, Counter(), 1) == []
 
 
 def test_what_is_listed_as_equivalent_is_a_mutant(every):
