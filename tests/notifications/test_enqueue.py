@@ -221,3 +221,13 @@ def test_what_another_provider_calls_a_person_is_no_address(desk, alice):
     )
     desk.prefer(alice, channels=["email"])
     assert desk.state(desk.enqueue(alice, "email")) == ("cancelled", "no_address")
+
+
+def test_who_sleeps_for_another_channel_sleeps_on(desk, alice):
+    """Only the mark of the channel that there is something for is taken away."""
+    desk.service.rows("UPDATE pulsex.notification_waits SET asleep_until = 'infinity'")
+    desk.enqueue(alice, "in_app")
+    desk.service.results_eq(
+        "SELECT channel FROM pulsex.notification_waits WHERE asleep_until = 'infinity' ORDER BY channel",
+        [("email",), ("push",)],
+    )

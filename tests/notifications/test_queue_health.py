@@ -32,6 +32,14 @@ def test_what_is_due_and_since_when(desk, alice):
     assert count(desk, "due, scheduled, oldest_due") == (2, 1, HOUR)
 
 
+def test_what_waits_for_its_time_is_no_retry_and_nothing_is_due(desk, alice):
+    """It was never tried; and leased it isn't scheduled, not even before its time."""
+    desk.enqueue(alice, "in_app")
+    assert count(desk, "scheduled, oldest_due, retries", NOON - HOUR) == (1, None, 0)
+    desk.lease()
+    assert count(desk, "scheduled", NOON - HOUR) == 0
+
+
 def test_what_is_leased_is_neither_due_nor_scheduled(desk, alice):
     """It is told when half a minute is left, and due when none is."""
     desk.enqueue(alice, "in_app")

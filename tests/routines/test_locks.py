@@ -83,11 +83,16 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_a_row_that_is_decided_on_is_waited_for(held, request, dba, published):
-    """While somebody holds it the call waits (55P03, since it waits no longer); once they let go it is done."""
+@pytest.fixture
+def names(dba, published) -> dict[str, object]:
+    """What the rows and calls speak of."""
     due = dba.value("SELECT briefing_date FROM pulsex.briefing_schedule WHERE user_id = %s", published.user_id)
-    names = {"user_id": published.user_id, "token": published.token, "due": due}
+    return {"user_id": published.user_id, "token": published.token, "due": due}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_a_row_that_is_decided_on_is_waited_for(held, request, dba, names):
+    """While somebody holds it the call waits (55P03, since it waits no longer); once they let go it is done."""
     actor: Actor = request.getfixturevalue(held.who)
     call = held.call.format(**names)
     assert dba.rows(f"SELECT FROM {held.row.format(**names)} FOR {held.strength}")
@@ -107,18 +112,25 @@ PASSED_OVER = {
     "pulsex.claim_notifications": Held(
         f"pulsex.notification_queue {MINE}", "worker", "SELECT pulsex.claim_notifications('one')", "UPDATE"
     ),
+    "pulsex.settle_briefing, of another date": Held(
+        f"pulsex.briefing_schedule {MINE}",
+        "worker",
+        """SELECT pulsex.publish_briefing('{user_id}', '{due}'::date - 1, '{{"sections": []}}')""",
+        "UPDATE",
+    ),
 }
 
 
 @pytest.mark.parametrize("held", PASSED_OVER.values(), ids=PASSED_OVER)
-def test_a_row_that_somebody_is_at_is_passed_over(held, request, dba, published):
-    """A worker takes others instead, and waits for nobody."""
+def test_a_row_that_somebody_is_at_is_passed_over(held, request, dba, names):
+    """A worker takes others instead, or needs none, and waits for nobody; once they let go there is something."""
     actor: Actor = request.getfixturevalue(held.who)
-    assert dba.rows(f"SELECT FROM {held.row.format(user_id=published.user_id)} FOR {held.strength}")
+    call = held.call.format(**names)
+    assert dba.rows(f"SELECT FROM {held.row.format(**names)} FOR {held.strength}")
     actor.rows("SET LOCAL lock_timeout = '5ms'")
-    actor.lives_ok(held.call)
+    actor.lives_ok(call)
     dba.end()
-    assert actor.rows(held.call)
+    assert actor.rows(call)
 
 
 @pytest.mark.commits

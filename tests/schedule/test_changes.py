@@ -212,3 +212,20 @@ def test_a_lease_is_of_one_edition(lives):
     ines = lives(*LISBON, evening_delivery_time="07:01")
     assert ines.due("2012-01-11 07:00Z") == [FIRST]
     assert ines.due("2012-01-11 07:01Z") == ["2012-01-11 evening"]
+
+
+def test_what_one_edition_published_moves_the_other_nowhere(lives):
+    """The morning's goes on to the next date; the evening's stays."""
+    ines = lives(*LISBON, evening_delivery_time="19:00")
+    ines.publish(FIRST)
+    assert ines.schedule() == [(SECOND, "2012-01-12 07:00"), ("2012-01-10 evening", "2012-01-10 19:00")]
+
+
+def test_what_one_edition_promised_the_other_did_not(lives):
+    """The morning's briefing of the date was given up, and isn't owed again because the evening's still is."""
+    ines = lives(*LISBON, evening_delivery_time="19:00")
+    for minute in range(6):
+        ines.due(f"2012-01-11 07:0{minute}Z", lease="1 second")
+    assert (SECOND, "2012-01-12 07:00") in ines.schedule()
+    ines.change("2012-01-11 12:00Z", max_items=3)
+    assert (SECOND, "2012-01-12 07:00") in ines.schedule()
