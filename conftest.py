@@ -13,9 +13,9 @@ from pulsex.throwaway import scratch
 from tests import harness
 from tests.actors import Actor
 from tests.cast import Person
+from tests.harness import PREPARED, SERVER
 
 RUN = pytest.StashKey[contextlib.ExitStack]()
-PREPARED = pytest.StashKey[tuple[str, str]]()
 KEPT = pytest.StashKey[str]()
 FIGURES = "figures"
 
@@ -25,10 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
     )
-    parser.addoption(
-        "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
-    )
-    parser.addoption("--mutant", type=Path, metavar="FILE", help="change what the tests run on by this SQL file first")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,11 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: takes minutes, or what few machines allow: for tox -e soak alone")
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
-    elif not config.option.collectonly:
+    elif PREPARED not in config.stash and not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
-        other = config.option.prepared
-        config.stash[PREPARED] = (str(place), str(harness.adopt(place, other) if other else harness.prepare(place)))
+        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -124,11 +119,12 @@ def scratch_place(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[harness.Server]:
-    """Start this worker's cluster."""
+    """Start this worker's cluster, unless whoever runs the tests gave it one."""
+    if SERVER in request.config.stash:
+        yield request.config.stash[SERVER]
+        return
     place, data = map(Path, request.config.stash[PREPARED])
     with harness.serving(place, data) as server:
-        if request.config.option.mutant:
-            server.mutate(request.config.option.mutant.read_text())
         yield server
 
 

@@ -89,12 +89,21 @@ BOUNDS = [(re.compile(r"(<=?) (-?\d+)\b"), 1), (re.compile(r"(>=?) (-?\d+)\b"), 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change of the database: its name, the statement, the names that tests know it by, and how to show it."""
+    """A change of the database: its name, the statement, the names that tests know it by, and how to show it.
+
+    ``routine`` is the one that is changed, or that is called no more; none where that isn't what changes.
+    """
 
     name: str
     sql: str
     names: tuple[str, ...]
     shown: str
+    routine: str = ""
+
+    @property
+    def in_catalogue(self) -> bool:
+        """Tell whether the catalogue alone shows it, without a look into a routine."""
+        return self.sql == self.shown or self.name.startswith("widen")
 
 
 def mutants(connection: psycopg.Connection) -> list[Mutant]:
@@ -105,10 +114,10 @@ def mutants(connection: psycopg.Connection) -> list[Mutant]:
 def _all(connection: psycopg.Connection) -> Iterator[Mutant]:
     routines = connection.execute(ROUTINES).fetchall()
     calls = {name: set(re.findall(r"\b[a-z]+\.(\w+)\(", definition)) - {name} for _, name, definition in routines}
-    for query in CATALOGUE.values():
+    for kind, query in CATALOGUE.items():
         for name, statement, names in connection.execute(f"{query} ORDER BY 1").fetchall():
             callers = [caller for known in names for caller in _callers(known, calls)]
-            yield Mutant(name, statement, (*names, *callers), statement)
+            yield Mutant(name, statement, (*names, *callers), statement, names[2] if kind == "trigger" else "")
     for constraint, table, definition, relation in connection.execute(CHECKS).fetchall():
         for number, loose in enumerate(widened(definition), 1):
             change = f"ALTER TABLE {table} DROP CONSTRAINT {constraint}, ADD CONSTRAINT {constraint} {loose}"
@@ -117,7 +126,7 @@ def _all(connection: psycopg.Connection) -> Iterator[Mutant]:
     for routine, name, definition in routines:
         for number, (what, text) in enumerate(source.changed(definition), 1):
             diff = "\n".join(difflib.unified_diff(definition.splitlines(), text.splitlines(), n=2, lineterm=""))
-            yield Mutant(f"{routine}, {number}: {what}", text, (name, *_callers(name, calls)), diff)
+            yield Mutant(f"{routine}, {number}: {what}", text, (name, *_callers(name, calls)), diff, name)
 
 
 def _callers(name: str, calls: dict[str, set[str]]) -> list[str]:
@@ -129,16 +138,22 @@ def _callers(name: str, calls: dict[str, set[str]]) -> list[str]:
 
 
 def widened(check: str) -> Iterator[str]:
-    """Yield a CHECK with each of its bounds loosened by one, and each of its lists of values with one more."""
+    """Yield a CHECK with each of its bounds loosened by one, and each of its lists with a value more.
+
+    A list of values that something must differ from has one less.
+    """
     code = source.outside(check)
     for pattern, step in BOUNDS:
         for found in pattern.finditer(code):
             yield f"{check[: found.start()]}{found[1]} {int(found[2]) + step}{check[found.end() :]}"
-    for found in re.finditer(r"ARRAY\[(?='|\(?\d)", check):
-        example = re.match(r"'(?:[^']|'')*'|\(?\d+\)?", check[found.end() :])[0]
-        value = "'mutant'" if example.startswith("'") else "99"
-        cast = re.match(r"::[\w ]+", check[found.end() + len(example) :])
-        yield f"{check[: found.end()]}{value}{cast[0] if cast else ''}, {check[found.end() :]}"
+    for found in re.finditer(r"(ANY|ALL) \(ARRAY\[('(?:[^']|'')*'|\d+)(::[\w ]+)?(, )?", check):
+        start, end = found.start(2), found.end()
+        if found[1] == "ALL":
+            yield check[:start] + check[end:]
+        else:
+            # Numbers are counts of nulls, of which one is always too few or too many.
+            value = "'mutant'" if found[2].startswith("'") else "1"
+            yield f"{check[:start]}{value}{found[3] or ''}, {check[start:]}"
 
 
 def _applies(connection: psycopg.Connection, mutant: Mutant) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
+from mutants.child import Seen
+from mutants.generate import Mutant
 from pulsex.deploy import ROOT
 
 # They compare the database with a text or a list of itself, deploy one of their own, are about flaws themselves, or
@@ -16,8 +20,23 @@ BLIND = re.compile(
 )
 COMMON = {"tests.actors", "tests.cast", "tests.harness", "tests.isolation.measure"}
 # Rules for everything in the catalogue, which name nothing.
-ALWAYS = ("tests/schema/test_rules.py", "tests/schema/test_default_privileges.py", "tests/isolation/test_matrix.py")
-ENOUGH = 8  # files, those that name it most often first
+RULES = re.compile(
+    r"tests/schema/(test_rules\.py::test_nothing|test_columns\.py::test_(every|only)|test_default_privileges\.py)"
+    r"|tests/isolation/test_matrix\.py::test_the_(grants|callers|policies)"
+    r"|tests/constraints/test_(every_constraint|lists)\.py::test_every"
+)
+# The rule among them that looks into routines.
+BODIES = "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"
+MATRIX = "tests/isolation/test_matrix.py"
+# The share of the time that all tests take: a mutant that they don't notice within it survives.
+ENOUGH = 1 / 16
+# How many mutants of a thing a test has killed.
+Killers = Counter[tuple[tuple[str, ...], str]]
+
+
+def files() -> list[str]:
+    """Return the test files that may notice a mutant."""
+    return sorted(_texts())
 
 
 @functools.cache
@@ -54,11 +73,41 @@ def _words() -> dict[str, Counter[str]]:
     return {file: Counter(re.findall(r"\w+", text)) for file, text in _texts().items()}
 
 
-def tests(names: tuple[str, ...]) -> list[str]:
-    """Return the files whose tests are to run for a mutant, the likeliest to notice it first."""
-    counts = {
-        file: sum((3 if place == 0 else 1) * words[name] for place, name in enumerate(names))
-        for file, words in _words().items()
-    }
-    ranked = sorted((file for file, count in counts.items() if count), key=lambda file: -counts[file])
-    return list(dict.fromkeys([*ranked[:ENOUGH], *(file for file in ALWAYS if file in counts)]))
+def tests(mutant: Mutant, seen: Mapping[str, Seen], killers: Killers, share: float) -> list[str]:
+    """Return the tests that are to run for a mutant, the likeliest to notice it first, as many as there is time for.
+
+    Those that killed another mutant of the same thing, those that are called like it, the rules for everything; then
+    those that call it; then those of the files that name it. For a mutant without names, all. ``seen`` is what the
+    tests did without a mutant; ``share`` is how much of the time that they took there is.
+    """
+    able = [test for test, its in seen.items() if not its.failed]
+    if not mutant.names:
+        return sorted(able, key=lambda test: seen[test].seconds)
+    thing = mutant.names[0]
+    word = re.compile(rf"[\[-]{re.escape(thing)}[\]-]")
+
+    def likelihood(test: str) -> tuple[float, ...]:
+        named = _counts(test.partition("::")[0], mutant.names)
+        if test.startswith(MATRIX) and not mutant.in_catalogue:
+            return ()
+        rules = RULES.match(test) or test.startswith(MATRIX) if mutant.in_catalogue else test == BODIES
+        first = word.search(test) or rules
+        calls = mutant.routine in seen[test].calls
+        if not (killers[(thing,), test] or first or calls or named):
+            return ()
+        if first:
+            return (-killers[(thing,), test], False, seen[test].seconds)
+        # Of those that call it the quick ones, where the file is about it; of the others those that name it most.
+        about = _words()[test.partition("::")[0]][thing] > 0 if calls else named
+        return (-killers[(thing,), test], True, not calls, -about, seen[test].seconds)
+
+    ranked = sorted((rank, test) for test in able if (rank := likelihood(test)))
+    time = share * sum(seen[test].seconds for test in able)
+    within = itertools.accumulate(seen[test].seconds for _, test in ranked)
+    return [test for (_, test), spent in zip(ranked, within, strict=True) if spent <= time]
+
+
+@functools.cache
+def _counts(file: str, names: tuple[str, ...]) -> int:
+    """Return how often a file names a thing and what is near it, the thing itself counting threefold."""
+    return sum((3 if place == 0 else 1) * _words()[file][name] for place, name in enumerate(names))

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+import pytest
 
 from pulsex import throwaway
 from tests.actors import Actor
 from tests.cast import Person, rehearse
 
 CAST = "cast"
+# Where the run's scratch directory and the cluster to copy are, and a server that whoever runs the tests gives them.
+PREPARED = pytest.StashKey[tuple[str, str]]()
+SERVER = pytest.StashKey["Server"]()
 
 
 def prepare(place: Path) -> Path:
@@ -28,15 +31,7 @@ def prepare(place: Path) -> Path:
         cast_url = throwaway.create_database(url, CAST, throwaway.deployed_template(url))
         (place / "cast.pickle").write_bytes(pickle.dumps(rehearse(cast_url)))
 
-    data = Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
-    (place / "prepared").write_text(str(data))
-    return data
-
-
-def adopt(place: Path, other: Path) -> Path:
-    """Use in ``place`` what another run, still under way, prepared in ``other``; return the data directory to copy."""
-    shutil.copy(other / "cast.pickle", place)
-    return Path((other / "prepared").read_text())
+    return Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
 
 
 @dataclass
@@ -74,25 +69,30 @@ class Database:
 
 @dataclass
 class Server:
-    """A worker's cluster: a database whose tests are rolled back, and clones for those that commit."""
+    """A worker's cluster: a database whose tests are rolled back, and clones for those that commit.
+
+    ``change`` are statements that every clone is changed by: the mutants are made so.
+    """
 
     url: str
     cast: dict[str, Person]
+    change: str = ""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def clone(self, template: str = CAST) -> str:
         """Create a database from a template; return its URL."""
-        return throwaway.create_database(self.url, f"clone_{next(self.numbers)}", template)
+        url = throwaway.create_database(self.url, f"clone_{next(self.numbers)}", template)
+        if self.change:
+            with psycopg.connect(url, autocommit=True) as connection:
+                try:
+                    connection.execute(self.change)
+                except psycopg.Error as error:
+                    pytest.exit(f"the change can't be made: {error}")
+        return url
 
     def deployed(self) -> str:
         """Create a database as a deploy leaves it, with nobody in it; return its URL."""
         return self.clone(throwaway.deployed_template(self.url))
-
-    def mutate(self, statements: str) -> None:
-        """Change both templates, which every database of the tests is cloned from."""
-        for template in (CAST, throwaway.deployed_template(self.url)):
-            with psycopg.connect(self.url, dbname=template, autocommit=True) as connection:
-                connection.execute(statements)
 
     def drop(self, url: str) -> None:
         """Drop a database made here."""

@@ -68,8 +68,7 @@ DECLARE
     v_limit record;
 BEGIN
     SELECT c.per_minute, c.burst, greatest(c.free_at, p_at) AS free_at INTO v_limit
-    FROM pulsex.notification_channels AS c WHERE c.channel = p_channel AND c.per_minute IS NOT NULL
-    FOR UPDATE;
+    FROM pulsex.notification_channels AS c WHERE c.channel = p_channel AND c.per_minute IS NOT NULL;
     RETURN CASE
         WHEN FOUND THEN greatest(
             floor(v_limit.burst - extract(EPOCH FROM v_limit.free_at - p_at) * v_limit.per_minute / 60), 0
@@ -78,8 +77,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.channel_allowance IS
-'How many may be leased of a channel at p_at; null: there is no limit. A channel with a limit stays locked until the end
-of the transaction, so that two workers don''t spend the same allowance.';
+'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit, until
+the end of its transaction, so that two workers don''t spend the same allowance.';
 
 CREATE OR REPLACE FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer DEFAULT NULL)
 RETURNS void

@@ -64,6 +64,27 @@ def test_a_month_that_is_dropped_breaks_no_chain(dba, old, findings):
     assert findings(kept) == set()
 
 
+def test_a_month_in_which_nothing_happened_leaves_nothing(dba, today, old):
+    """What waits or is sealed before it or after it is of other months: it neither goes nor puts it on record."""
+    month = months_before(today, 10)
+    dba.rows("SELECT audit.seal()")
+    dba.rows("INSERT INTO audit.unsealed_events VALUES (%s, uuidv7()), (now(), uuidv7())", months_before(today, 12))
+    before = dba.rows("SELECT seal_id FROM audit.seal_contents ORDER BY seal_id")
+    dba.rows("SELECT audit.release_month(%s, %s)", month, months_before(today, 9))
+    dba.results_eq("SELECT seal_id FROM audit.seal_contents ORDER BY seal_id", before)
+    dba.is_empty("SELECT FROM audit.events WHERE action = 'expire'")
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize("scrub", [False, True])
+def test_a_month_that_expired_and_is_still_there_is_not_verified(dba, findings, scrub):
+    """Neither its events nor the list of its seal nor what was scrubbed in it."""
+    dba.rows("SELECT audit.seal()")
+    if scrub:
+        dba.rows("SELECT audit.scrub(user_id) FROM audit.events ORDER BY occurred_at LIMIT 1")
+    assert findings() == set()
+
+
 def test_a_seal_of_a_month_that_expired_is_still_guarded(dba, old, forge, findings):
     """Its own digest is checked for ever."""
     dba.rows("SELECT ops.detach_next_partition('audit', 'events')")

@@ -67,6 +67,27 @@ def test_each_month_has_seals_of_its_own(dba, findings, published):
     assert findings() == set()
 
 
+def test_a_seal_says_what_the_retention_of_the_log_itself_keeps(dba, published):
+    """Not that of another table of its schema, nor of a table of its name elsewhere."""
+    before = dba.rows("SELECT kept_from FROM audit.seals ORDER BY seal_id DESC LIMIT 1")
+    dba.rows(
+        """INSERT INTO ops.partitioned_tables (schema_name, table_name, months_ahead, retention)
+        VALUES ('audit', 'others', 0, '1 month'), ('pulsex', 'events', 0, '1 month')"""
+    )
+    dba.rows(RECORD, published.user_id)
+    dba.rows(SEAL)
+    dba.results_eq("SELECT kept_from FROM audit.seals ORDER BY seal_id DESC LIMIT 1", before)
+
+
+def test_an_event_that_is_not_at_the_time_it_was_announced_is_not_sealed(dba, published):
+    """Whoever moved it before it was sealed is found out, since it waits for ever."""
+    for _ in range(3):
+        dba.rows(RECORD, published.user_id)
+    dba.rows("UPDATE audit.unsealed_events SET occurred_at = (SELECT min(occurred_at) FROM audit.unsealed_events)")
+    dba.rows(SEAL)
+    dba.results_eq(WAITING, [(2,)])
+
+
 @pytest.mark.commits
 def test_an_event_that_commits_late_is_sealed_by_the_next_seal(database, dba, findings, published):
     """An event older than everything sealed, whose transaction was under way meanwhile, is not lost."""

@@ -130,6 +130,14 @@ def test_what_waits_for_a_seal_is_guarded_by_its_commitment(dba, findings, forge
     assert ("event_missing", None, deleted) in findings()
 
 
+@pytest.mark.parametrize(("action", "whose"), [("scrub", "alice"), ("read", None)])
+def test_only_what_scrub_wrote_excuses_a_blank_event(action, whose, dba, findings, database):
+    """An event of a person's, or of another kind, may say what it wants."""
+    details = "jsonb_build_object('events', jsonb_build_object(to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'), 1))"
+    dba.rows(f"SELECT audit.record(%s, %s, {details})", action, whose and database.cast[whose].user_id)
+    assert findings() == set()
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -139,10 +147,14 @@ def test_what_waits_for_a_seal_is_guarded_by_its_commitment(dba, findings, forge
         "ALTER TABLE pulsex.users DISABLE TRIGGER users_record_change",
         "ALTER TABLE pulsex.briefings DISABLE TRIGGER briefings_record_change",
         "DROP TRIGGER users_record_change ON pulsex.users",
+        """DROP TRIGGER seals_refuse_change ON audit.seals;
+        CREATE TRIGGER seals_allow_change BEFORE UPDATE OR DELETE ON audit.seals
+        FOR EACH ROW EXECUTE FUNCTION pulsex.set_updated_at();
+        ALTER TABLE audit.seals ENABLE ALWAYS TRIGGER seals_allow_change""",
     ],
 )
 def test_a_guard_that_is_gone_or_off_is_found(sql, dba, findings):
-    """A trigger of the log, or one that writes it, dropped or disabled."""
+    """A trigger of the log, or one that writes it, dropped, disabled or in another's place."""
     dba.rows(sql)
     assert findings() == {("unguarded", None, None)}
 

@@ -76,6 +76,39 @@ def test_a_late_event_is_counted_with_its_day(stage):
     stage.service().results_eq(f"{MARKS} WHERE user_id = %s", [(0,)], stage.person.user_id)
 
 
+@pytest.mark.parametrize(
+    ("whose", "left"),
+    [("person", [(True,)]), ("other", [(False,)])],
+)
+@pytest.mark.parametrize(
+    "keeps",
+    [
+        "UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s",
+        """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+        VALUES (%s, 'analytics', 9, false, '2026-01', 'person')""",
+    ],
+    ids=["restricted", "withdrew"],
+)
+def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whose, left, keeps):
+    """Of Alice and Bob, who both did something, the one who is restricted or withdrew."""
+    other = database.cast["bob"].user_id
+    stage.service().rows("DELETE FROM pulsex.engagement_marks")
+    stage.record(event(stage.midnight))
+    stage.service().rows("INSERT INTO pulsex.engagement_marks (user_id, day) VALUES (%s, %s)", other, stage.day)
+    stage.service().rows(keeps, stage.person.user_id if whose == "person" else other)
+    stage.worker().rows(ROLL_UP, stage.day)
+    stage.service().results_eq("SELECT user_id = %s FROM pulsex.engagement_marks", left, stage.person.user_id)
+
+
+def test_marks_of_two_days_are_two_though_they_have_one_id(stage):
+    """With one to count, one is."""
+    mark = "INSERT INTO pulsex.engagement_marks VALUES (%s, %s, '00000000-0000-4000-8000-000000000001')"
+    stage.service().rows("DELETE FROM pulsex.engagement_marks")
+    for day in (stage.day, stage.day - WHOLE):
+        stage.service().rows(mark, stage.person.user_id, day)
+    assert stage.worker().value(ROLL_UP_MARKED, 1) == 1
+
+
 def test_a_day_is_one_of_utc(stage):
     """Midnight belongs to the day it begins, and the microsecond before to the one before, in any session's zone."""
     stage.record(event(stage.midnight - TICK), event(stage.midnight), event(stage.midnight + WHOLE - TICK))

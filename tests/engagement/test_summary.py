@@ -51,8 +51,11 @@ def test_a_late_event_is_told_at_once(busy):
     assert after == before | {"shared": before["shared"] + 1}
 
 
-def test_both_days_are_included_and_no_others(busy):
+@pytest.mark.parametrize("counted", [False, True])
+def test_both_days_are_included_and_no_others(busy, counted):
     """From a day to the same day is that day's; of the days around it only the dwells."""
+    if counted:
+        busy.worker().rows(ROLL_UP_MARKED, 1000)
     assert summary(busy, busy.day - timedelta(days=3), busy.day - timedelta(days=1)) == [("dwell", 2, 2, 2000)]
     assert summary(busy, busy.day - timedelta(days=3), busy.day - timedelta(days=3)) == [("dwell", 1, 1, 1000)]
     assert summary(busy, busy.day - timedelta(days=2), busy.day - timedelta(days=2)) == []

@@ -99,6 +99,61 @@ def test_erasing_all_takes_over_what_a_part_waited_for(officer, look, published,
     )
 
 
+def test_each_erasure_of_a_part_waits_for_its_own_hold(officer, published, held):
+    """A second one, of something else, doesn't make the first forget what it waits for."""
+    first = officer.value(PLACE, published.user_id, "activity")
+    officer.rows(ERASE_PART, published.user_id, ["activity"])
+    officer.rows(ERASE_PART, published.user_id, ["ratings"])
+    officer.rows(RELEASE, published.user_id, first)
+    assert ("activity",) not in officer.rows(FIND, published.user_id)
+
+
+COMPLETED = "SELECT completed_at FROM gdpr.erasures WHERE erasure_id = %s"
+
+
+def test_erasing_all_completes_nothing_of_anybody_else(officer, look, published, database):
+    """What waits for a hold on Bob's goes on waiting when all of Alice's has gone."""
+    bob = database.cast["bob"].user_id
+    officer.rows(PLACE, bob, "ratings")
+    part = officer.value(ERASE_PART, bob, ["ratings"])
+    assert officer.value(ERASE, published.user_id)["is_complete"]
+    look.results_eq(COMPLETED, [(None,)], part["erasure_id"])
+
+
+def test_erasing_all_leaves_a_part_that_was_complete_as_it_was(officer, look, published):
+    """It was complete then, not now."""
+    part = officer.value(ERASE_PART, published.user_id, ["activity"])
+    look.rows("UPDATE gdpr.erasures SET erased_at = now() - interval '1 day', completed_at = now() - interval '1 hour'")
+    officer.rows(ERASE, published.user_id)
+    look.results_eq(
+        f"{COMPLETED} AND completed_at < now()", look.rows(COMPLETED, part["erasure_id"]), part["erasure_id"]
+    )
+
+
+def test_a_hold_on_the_history_keeps_the_log(officer, look, published):
+    """What was recorded of her name is still there to read."""
+    officer.rows(PLACE, published.user_id, "history")
+    officer.rows(ERASE, published.user_id)
+    look.results_eq(
+        "SELECT DISTINCT table_name FROM audit.events WHERE user_id = %s AND table_name = 'pulsex.users'",
+        [("pulsex.users",)],
+        published.user_id,
+    )
+
+
+@pytest.mark.commits
+def test_what_goes_on_by_itself_waits_for_who_writes(privacy, dba, published):
+    """resume_erasures() too has the person's row first: 55P03, since it waits no longer here."""
+    privacy.rows("SELECT gdpr.place_hold(%s, 'activity', 'a claim', now() + interval '1 day')", published.user_id)
+    privacy.rows(ERASE_PART, published.user_id, ["activity"])
+    dba.rows("UPDATE gdpr.holds SET placed_at = now() - interval '2 days', held_until = now() - interval '1 day'")
+    privacy.connection.execute("SET lock_timeout = '5ms'")
+    with dba.connection.transaction():
+        dba.connection.execute("SELECT FROM pulsex.users FOR KEY SHARE")
+        privacy.throws_ok("SELECT gdpr.resume_erasures()", "55P03")
+    privacy.results_eq("SELECT gdpr.resume_erasures()", [(1,)])
+
+
 def test_erasing_again_while_held_changes_nothing(officer, published, held):
     """The same certificate, to the letter."""
     assert officer.value(ERASE, published.user_id) == officer.value(ERASE, published.user_id)

@@ -133,6 +133,13 @@ def test_what_is_overdue_shows_in_health(worker, privacy, published, service):
     service.results_eq("SELECT ops.overdue_requests('2024-03-01 00:00+00')", [(1,)])
 
 
+def test_what_is_completed_is_never_overdue(service):
+    """Alice's and Bob's are, on the last of days, until they are answered."""
+    service.results_eq("SELECT ops.overdue_requests('infinity')", [(2,)])
+    service.rows("UPDATE gdpr.requests SET completed_at = received_at, outcome = 'fulfilled'")
+    service.results_eq("SELECT ops.overdue_requests('infinity')", [(0,)])
+
+
 def test_health_is_ok_while_nothing_is_overdue(worker):
     """The worker, who watches health, reads the check."""
     worker.results_eq(OVERDUE, [(True,)])

@@ -13,13 +13,8 @@ ERASE = "SELECT gdpr.erase_inactive(10, now())"
 SET = "SELECT gdpr.change_setting(%s, %s, %s)"
 
 
-@pytest.fixture
-def away(dba, published):
-    """Alice, of whom the last sign of life is three years old, and who was warned of nothing yet."""
-    dba.rows("SET LOCAL ROLE pulsex_service")
-    dba.rows("DELETE FROM gdpr.inactivity_warnings")
-    dba.rows("DELETE FROM gdpr.requests WHERE user_id = %s", published.user_id)
-    dba.rows("RESET ROLE")
+def send_away(dba, user_id) -> None:
+    """Have the last sign of life of a person be three years old."""
     dba.rows("SET session_replication_role = replica")
     for table, column in {
         "pulsex.users": "created_at",
@@ -27,13 +22,21 @@ def away(dba, published):
         "pulsex.briefing_feedback": "updated_at",
         "gdpr.consents": "recorded_at",
     }.items():
-        dba.rows(f"UPDATE {table} SET {column} = now() - interval '3 years' WHERE user_id = %s", published.user_id)
+        dba.rows(f"UPDATE {table} SET {column} = now() - interval '3 years' WHERE user_id = %s", user_id)
     dba.rows(
         """UPDATE auth.sessions SET created_at = now() - interval '3 years', last_used_at = now() - interval '3 years'
         WHERE user_id = %s""",
-        published.user_id,
+        user_id,
     )
+    dba.rows("DELETE FROM gdpr.requests WHERE user_id = %s", user_id)
     dba.rows("SET session_replication_role = origin")
+
+
+@pytest.fixture
+def away(dba, published):
+    """Alice, of whom the last sign of life is three years old, and who was warned of nothing yet."""
+    dba.rows("DELETE FROM gdpr.inactivity_warnings")
+    send_away(dba, published.user_id)
     return published
 
 
@@ -198,6 +201,45 @@ def test_the_inactive_are_erased_when_the_time_of_grace_is_over(dba, away):
     dba.results_eq(ERASE, [(1,)])
     dba.is_empty("SELECT FROM pulsex.users WHERE user_id = %s", away.user_id)
     dba.results_eq("SELECT count(*) FROM gdpr.erasures WHERE certificate ->> 'reason' = 'inactive'", [(1,)])
+
+
+@pytest.mark.parametrize(
+    "keeps",
+    [
+        "SELECT gdpr.restrict_user(%s, 'a claim')",
+        "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'ratings', 'a lawsuit')",
+        "UPDATE auth.sessions SET last_used_at = now() WHERE user_id = %s",
+    ],
+)
+def test_who_is_kept_takes_nobody_elses_turn(dba, away, database, keeps):
+    """Bob, whose time was over first, is restricted, held or back: the one who is erased is Alice."""
+    bob = database.cast["bob"].user_id
+    send_away(dba, bob)
+    warned_long_ago(dba, bob)
+    warned_long_ago(dba, away.user_id)
+    dba.rows("UPDATE gdpr.inactivity_warnings SET erase_after = now() - interval '11 days' WHERE user_id = %s", bob)
+    dba.rows(keeps, bob)
+    dba.results_eq("SELECT gdpr.erase_inactive(1, now())", [(1,)])
+    dba.is_empty("SELECT FROM pulsex.users WHERE user_id = %s", away.user_id)
+
+
+def test_a_hold_that_has_ended_keeps_nobody(dba, away):
+    """Though nobody released it."""
+    warned_long_ago(dba, away.user_id)
+    dba.rows(
+        """INSERT INTO gdpr.holds (user_id, category, reason, placed_at, held_until)
+        VALUES (%s, 'ratings', 'a lawsuit', now() - interval '2 days', now() - interval '1 day')""",
+        away.user_id,
+    )
+    dba.results_eq(INACTIVE, [(away.user_id,)])
+    dba.results_eq(ERASE, [(1,)])
+
+
+def test_a_longer_period_is_of_those_who_were_warned_too(dba, away):
+    """With four years nobody is erased who was warned when it was less."""
+    warned_long_ago(dba, away.user_id)
+    dba.rows(SET, "inactive_after", "4 years", "a wish of the works council")
+    dba.results_eq(ERASE, [(0,)])
 
 
 def test_who_comes_back_is_not_erased(dba, away):

@@ -6,7 +6,11 @@ import pytest
 from tests.actors import Actor
 from tests.harness import Database
 from tests.isolation import matrix, measure
+from tests.schema.rules_row_security import OWN
 
+POLICIES = """SELECT polrelid::regclass::text, polname::text, polroles::regrole[]::text, polcmd::text,
+        pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+    FROM pg_policy INNER JOIN pg_class AS c ON c.oid = polrelid WHERE NOT c.relispartition"""
 EMPTY = "CREATE TABLE pulsex.forgotten (user_id uuid); CREATE SEQUENCE pulsex.forgotten_number"
 
 
@@ -61,6 +65,18 @@ def test_the_grants_are_the_declared_ones(transaction):
 def test_the_callers_are_the_declared_ones(transaction):
     """Nobody may call a routine that the declaration doesn't give them."""
     assert measure.callers(transaction) ^ matrix.callers() == set()
+
+
+def test_the_policies_are_the_declared_ones(transaction):
+    """Where the owner finds nothing the service has every row, and the application's verbs their own policy each."""
+    forced = {name: cells["alice"] for name, cells in matrix.MATRIX.items() if cells["owner"].startswith(".")}
+    want = {(table, "service_all", "{pulsex_service}", "*", "true", "true") for table in forced}
+    own = {"S": ("select_own", "r", OWN, None), "I": ("insert_own", "a", None, OWN)}
+    own |= {"U": ("update_own", "w", OWN, OWN), "D": ("delete_own", "d", OWN, None)}
+    for table, verbs in forced.items():
+        for name, command, reads, writes in (own[verb] for verb in verbs if verb in own):
+            want.add((table, name, "{pulsex_app}", command, reads, writes))
+    assert {*transaction.execute(POLICIES)} ^ want == set()
 
 
 def test_a_relation_missing_from_the_declaration_is_noticed(transaction, database):

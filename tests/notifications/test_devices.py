@@ -33,6 +33,26 @@ def test_a_known_token_is_the_same_device(alice):
                      [("android", True)], first)  # fmt: skip
 
 
+def test_what_is_seen_again_is_one_device_of_several(alice, service):
+    """Another of hers is as it was when it was seen last."""
+    service.rows("UPDATE pulsex.devices SET last_seen_at = now() - interval '1 day'")
+    for _ in range(2):
+        alice.rows(REGISTER, alice.user_id, "android", "new")
+    alice.results_eq(
+        "SELECT platform, last_seen_at < now() FROM pulsex.devices ORDER BY platform",
+        [("android", False), ("web", True)],
+    )
+
+
+def test_what_is_forgotten_is_one_device_of_several(alice, service):
+    """The other's token stays hers."""
+    device = alice.value(REGISTER, alice.user_id, "ios", "new")
+    alice.rows("SELECT pulsex.forget_device(%s, %s)", alice.user_id, device)
+    service.results_eq(
+        "SELECT device_id <> %s FROM pulsex.push_token_owners WHERE user_id = %s", [(True,)], device, alice.user_id
+    )
+
+
 def test_a_token_moves_with_the_phone(alice, bob, service, phone):
     """Who signs in on it gets it; the other's device is retired; it has one owner."""
     device_id = bob.value(REGISTER, bob.user_id, "ios", phone)

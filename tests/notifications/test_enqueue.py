@@ -211,3 +211,23 @@ def test_somebody_elses_cannot_be_called_off(desk, worker, alice, bob):
     told = desk.enqueue(bob)
     worker.throws_ok("SELECT pulsex.cancel_notification(%s, %s)", "PT404", alice.user_id, told)
     assert desk.state(told) == ("pending", None)
+
+
+def test_what_another_provider_calls_a_person_is_no_address(desk, alice):
+    """Only an e-mail address that was verified is one."""
+    desk.service.rows(
+        "INSERT INTO auth.identities (provider, subject, user_id, verified_at) VALUES ('company', 'alice', %s, now())",
+        alice.user_id,
+    )
+    desk.prefer(alice, channels=["email"])
+    assert desk.state(desk.enqueue(alice, "email")) == ("cancelled", "no_address")
+
+
+def test_who_sleeps_for_another_channel_sleeps_on(desk, alice):
+    """Only the mark of the channel that there is something for is taken away."""
+    desk.service.rows("UPDATE pulsex.notification_waits SET asleep_until = 'infinity'")
+    desk.enqueue(alice, "in_app")
+    desk.service.results_eq(
+        "SELECT channel FROM pulsex.notification_waits WHERE asleep_until = 'infinity' ORDER BY channel",
+        [("email",), ("push",)],
+    )

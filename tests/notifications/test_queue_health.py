@@ -32,6 +32,14 @@ def test_what_is_due_and_since_when(desk, alice):
     assert count(desk, "due, scheduled, oldest_due") == (2, 1, HOUR)
 
 
+def test_what_waits_for_its_time_is_no_retry_and_nothing_is_due(desk, alice):
+    """It was never tried; and leased it isn't scheduled, not even before its time."""
+    desk.enqueue(alice, "in_app")
+    assert count(desk, "scheduled, oldest_due, retries", NOON - HOUR) == (1, None, 0)
+    desk.lease()
+    assert count(desk, "scheduled", NOON - HOUR) == 0
+
+
 def test_what_is_leased_is_neither_due_nor_scheduled(desk, alice):
     """It is told when half a minute is left, and due when none is."""
     desk.enqueue(alice, "in_app")
@@ -63,6 +71,34 @@ def test_the_limit_is_shown(desk, worker):
     """Leases a minute."""
     worker.rows("SELECT ops.limit_channel('in_app', 600)")
     assert count(desk, "per_minute") == 600
+
+
+TWIN = """INSERT INTO pulsex.notifications (user_id, notification_id, channel, kind, state)
+    SELECT %s, notification_id, channel, kind, state FROM pulsex.notifications WHERE notification_id = %s"""
+TWINS_TRY = """INSERT INTO pulsex.notification_attempts
+    (user_id, notification_id, attempt, lease_token, started_at, finished_at, outcome, error)
+    VALUES (%s, %s, 1, gen_random_uuid(), %s, %s, 'failed', 'another')"""
+
+
+def test_what_has_the_same_id_is_told_apart_by_whose_it_is(desk, worker, alice, bob):
+    """Ids are only a person's: Bob's of the same id died a day before Alice's, and of something else."""
+    dead = desk.kill(alice, channel="in_app")
+    desk.service.rows(TWIN, bob.user_id, dead)
+    desk.service.rows(TWINS_TRY, bob.user_id, dead, NOON - DAY, NOON - DAY)
+    assert count(desk, "dead, dead_lately") == (2, 1)
+    worker.results_eq(
+        "SELECT last_error FROM ops.dead_notifications() WHERE user_id IN (%s, %s) ORDER BY user_id = %s",
+        [("410",), ("another",)], alice.user_id, bob.user_id, bob.user_id,
+    )  # fmt: skip
+
+
+def test_one_dead_letter_is_revived_and_no_other(desk, worker, alice):
+    """Another of the same person's stays dead, and its attempts are its own."""
+    dead, other = desk.kill(alice, channel="in_app"), desk.kill(alice, channel="in_app", kind="tip")
+    desk.service.rows("UPDATE pulsex.notification_attempts SET attempt = 7 WHERE notification_id = %s", other)
+    worker.rows(REVIVE, alice.user_id, dead, NOON)
+    assert desk.state(other)[0] == "dead"
+    desk.service.results_eq("SELECT attempts, max_attempts FROM pulsex.notification_queue", [(1, 9)])
 
 
 def test_a_dead_letter_tells_why(desk, worker, alice):

@@ -1,6 +1,7 @@
 """How a lease ends: sent, failed, lost; and that only who holds it can settle it."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -31,6 +32,35 @@ def test_what_was_sent_is_out_of_the_queue(desk, service, leased):
         JOIN pulsex.notification_attempts USING (user_id, notification_id)""",
         [(NOON + SECOND, 1, NOON, NOON + SECOND, "sent", None, leased.lease_token)],
     )
+
+
+def test_who_says_again_that_it_was_sent_had_the_lease(desk, leased):
+    """With another lease's token, of the same notification: PT409."""
+    desk.complete(leased)
+    refused(desk, COMPLETE, leased._replace(lease_token=uuid4()), "PT409")
+
+
+def test_what_is_no_notification_is_settled_by_nobody(desk, leased):
+    """PT404, of somebody who has others."""
+    refused(desk, COMPLETE, leased._replace(notification_id=uuid4()), "PT404")
+
+
+def test_what_fails_frees_itself_alone(desk, alice, leased):
+    """Another that is leased by the same worker stays leased."""
+    other = desk.enqueue(alice, "in_app")
+    desk.lease()
+    desk.fail(leased)
+    assert desk.due_at(other) == NOON + LEASE
+
+
+def test_what_is_put_off_gives_its_reason_alone(desk, alice):
+    """In quiet hours, of two that are due, the one that it is the turn of."""
+    first = desk.enqueue(alice, priority=1)
+    second = desk.enqueue(alice, kind="tip")
+    desk.prefer(alice, quiet_hours_start="00:00", quiet_hours_end="23:59")
+    desk.service.rows("UPDATE pulsex.notification_queue SET available_at = %s WHERE priority = 0", NOON + HOUR)
+    assert desk.claim() == []
+    assert (desk.state(first)[1], desk.state(second)[1]) == ("quiet_hours", None)
 
 
 def test_saying_again_that_it_was_sent_changes_nothing(desk, service, leased):

@@ -37,6 +37,14 @@ def test_what_is_queued_already_isnt_sent(desk, stranger, alice, token):
     assert [desk.state(told) for told in (waits, failed)] == [("cancelled", "unsubscribed")] * 2
 
 
+def test_one_token_is_used_and_no_other(service, stranger, worker, alice, token):
+    """What another message was sent with works later as well."""
+    other = worker.value(ISSUE, alice.user_id)
+    stranger.rows(UNSUBSCRIBE, token)
+    unused = "SELECT used_at IS NULL FROM pulsex.unsubscribe_tokens WHERE token_hash = sha256(convert_to(%s, 'UTF8'))"
+    service.results_eq(unused, [(True,)], other)
+
+
 def test_somebody_elses_is_sent(desk, stranger, alice, bob, token):
     """Alice's link is hers."""
     told = desk.enqueue(bob)

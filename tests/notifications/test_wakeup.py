@@ -230,3 +230,12 @@ def test_workers_that_only_listen_send_everything(desk, database, alice):
         list(pool.map(enqueue, range(4)))
         [sender.result() for sender in senders]
     assert len(set(told)) == len(told) == total
+
+
+def test_who_enqueues_waits_for_nobody_who_wakes(dba, worker, caller, alice):
+    """While somebody takes the mark away, another needn't, and needn't wait for their commit."""
+    dba.rows("UPDATE pulsex.notification_waits SET asleep_until = 'infinity'")
+    caller.execute(ENQUEUE, [alice.user_id, NOON])
+    with psycopg.connect(caller.info.dsn, user="pulsex_worker") as other:
+        other.execute("SET lock_timeout = '5ms'")
+        other.execute(ENQUEUE, [alice.user_id, NOON])

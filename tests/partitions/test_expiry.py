@@ -105,6 +105,24 @@ def test_feedback_goes_in_batches_the_oldest_first(worker, dba, past):
     assert [worker.value(batch), worker.value(batch)] == [1, 0]
 
 
+def test_a_batch_of_feedback_ends_within_a_briefing(worker, service_rows, past):
+    """Of the whole and of an item of it, with one to delete, one goes."""
+    service_rows(
+        """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
+        SELECT user_id, briefing_date, edition, 's1', 1 FROM pulsex.briefing_feedback WHERE briefing_date = %s""",
+        past.ancient,
+    )
+    worker.results_eq("SELECT ops.delete_expired_feedback(1)", [(1,)])
+
+
+@pytest.mark.usefixtures("past")
+@pytest.mark.parametrize("table", ["'pulsex', 'engagement_events'", "'audit', 'briefings'"])
+def test_a_step_of_dropping_is_of_one_table(worker, table):
+    """What was detached from another table, or of one of that name elsewhere, stays."""
+    assert worker.value("SELECT ops.detach_next_partition('pulsex', 'briefings')")
+    worker.results_eq(f"SELECT ops.drop_next_partition({table})", [(None,)])
+
+
 def test_feedback_is_deleted_before_its_briefings_are_detached(worker, dba, past):
     """A single step of detaching takes along what feedback is left: none refers to what isn't there."""
     worker.results_eq("SELECT ops.detach_next_partition('pulsex', 'briefings')", [(f"briefings_{past.ancient:%Y_%m}",)])

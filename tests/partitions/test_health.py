@@ -106,6 +106,15 @@ def test_an_unguarded_partition_is_told(dba, look, next_month, change, fault):
     assert look(CHECKS) == [("partitions guarded",)]
 
 
+def test_an_index_that_is_not_valid_is_none(dba, look):
+    """As a build that was interrupted leaves it."""
+    dba.rows(
+        """UPDATE pg_index SET indisvalid = false WHERE indexrelid = (
+            SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = 'pulsex.briefings_search_idx'::regclass)"""
+    )
+    assert [fault.partition(": ")[2] for (fault,) in look(FAULTS)] == ["lacks briefings_search_idx"]
+
+
 def test_a_partition_without_an_index_of_its_table_is_told(dba, look):
     """An index made ON ONLY the parent, of which the partitions have none."""
     dba.rows("CREATE INDEX briefings_title_idx ON ONLY pulsex.briefings (title)")

@@ -56,6 +56,13 @@ def test_editions_have_versions_of_their_own(worker, published):
         worker.results_eq(PUBLISH_EDITION, [(1,)], published.user_id, day, headed("A"), edition)
 
 
+def test_the_same_again_has_the_version_of_its_edition(worker, published):
+    """The evening's, which is a later one, isn't the morning's."""
+    for content in (headed("A"), headed("B")):
+        worker.rows(PUBLISH_EDITION, published.user_id, published.briefing_date, content, "evening")
+    worker.results_eq(PUBLISH, [(1,)], published.user_id, published.briefing_date, CONTENT)
+
+
 @pytest.mark.commits
 def test_publishing_the_same_again_changes_nothing(worker, dba, published):
     """The same content returns the same version and leaves the row untouched."""

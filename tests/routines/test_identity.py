@@ -120,6 +120,13 @@ def test_a_person_is_found_by_email(sign_in, published, email):
     sign_in.results_eq("SELECT auth.find_user(%s)", [(published.user_id,)], email)
 
 
+def test_what_another_provider_calls_a_person_is_no_email(service, database, published):
+    """find_user looks among e-mail addresses alone: here another provider's subject spells like Alice's."""
+    subject = "INSERT INTO auth.identities (provider, subject, user_id) VALUES ('company', %s, %s)"
+    service.rows(subject, published.email, database.cast["bob"].user_id)
+    service.results_eq("SELECT auth.find_user(%s)", [(published.user_id,)], published.email)
+
+
 @pytest.mark.parametrize("email", [NOBODYS_EMAIL, "", None])
 def test_an_unknown_email_is_nobodys(sign_in, email):
     """find_user returns null for an address that nobody has."""
@@ -472,6 +479,23 @@ def test_verifying_marks_the_email(sign_in, dba, published):
     verify = sign_in.value(ISSUE, published.user_id, "verify_email")
     sign_in.results_eq(REDEEM, [(True,)], published.user_id, "verify_email", verify)
     dba.results_eq(VERIFIED, [(published.user_id,)])
+
+
+def test_verifying_marks_nothing_else(service, published):
+    """What another provider says of the person stays as it was."""
+    subject = "INSERT INTO auth.identities (provider, subject, user_id) VALUES ('company', %s, %s)"
+    service.rows(subject, published.email, published.user_id)
+    verify = service.value(ISSUE, published.user_id, "verify_email")
+    service.rows(REDEEM, published.user_id, "verify_email", verify)
+    service.results_eq("SELECT provider FROM auth.identities WHERE verified_at IS NOT NULL", [("email",)])
+
+
+def test_an_email_that_was_verified_was_verified_then(service, published):
+    """Verifying again leaves the time of the first."""
+    service.rows("UPDATE auth.identities SET verified_at = now() - interval '1 day'")
+    verify = service.value(ISSUE, published.user_id, "verify_email")
+    service.rows(REDEEM, published.user_id, "verify_email", verify)
+    service.is_empty("SELECT FROM auth.identities WHERE verified_at = now()")
 
 
 @pytest.mark.commits

@@ -52,6 +52,27 @@ def test_months_past_are_made(worker, parents):
     )
 
 
+def test_a_month_that_is_detached_is_missing(dba, published):
+    """42P07: it isn't made again as long as the table of its name is there."""
+    name = named("engagement_events", month_after(published.briefing_date))
+    dba.rows(f"ALTER TABLE pulsex.engagement_events DETACH PARTITION {name}")
+    dba.throws_ok("SELECT ops.ensure_partitions()", "42P07")
+
+
+def test_a_partition_of_a_table_of_the_same_name_is_another(dba, published):
+    """Where another schema has the month, it is still missing here."""
+    month = month_after(published.briefing_date)
+    dba.rows(f"DROP TABLE {named('engagement_events', month)}")
+    dba.rows("CREATE TABLE audit.engagement_events (at timestamptz) PARTITION BY RANGE (at)")
+    dba.rows(
+        f"""CREATE TABLE {named("engagement_events", month).replace("pulsex", "audit")}
+        PARTITION OF audit.engagement_events FOR VALUES FROM ('{month} 00:00Z') TO ('{month_after(month)} 00:00Z')"""
+    )
+    dba.rows("INSERT INTO ops.partitioned_tables VALUES ('audit', 'engagement_events', 1, 3)")
+    made = named("engagement_events", month).removeprefix("pulsex.")
+    dba.results_eq("SELECT ops.make_next_partition('pulsex', 'engagement_events')", [(made,)])
+
+
 @pytest.mark.commits
 def test_a_hole_is_filled(worker, dba, parents, published):
     """A month that is missing among others is made again, and only that."""

@@ -266,6 +266,14 @@ def test_touching_remembers_at_most_every_five_minutes(stranger, dba, published,
     dba.results_eq(f"SELECT last_used_at > %s {SESSION}", [(touched,)], before, published.token)
 
 
+def test_touching_is_of_this_session_alone(service, published):
+    """Another session of the same person stays as it was."""
+    other = service.value(START, published.user_id)
+    service.rows("UPDATE auth.sessions SET last_used_at = now() - interval '6 minutes'")
+    service.rows(TOUCH, published.token)
+    service.results_eq(f"SELECT last_used_at < now() {SESSION}", [(True,)], other)
+
+
 def test_touching_proves_the_person(stranger, published):
     """touch_session does what use_session does."""
     stranger.lives_ok(TOUCH, published.token)

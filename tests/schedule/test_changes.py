@@ -194,3 +194,38 @@ def test_a_restricted_person_who_is_scheduled_all_the_same_is_not_due(ines):
     ines.dba.rows("UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s", ines.user_id)
     assert ines.due("2012-01-11 07:00Z") == []
     assert ines.schedule() == []
+
+
+# Editions at once ----------------------------------------------------------------------------------------------------
+
+
+def test_what_one_edition_published_the_other_still_owes(lives):
+    """The evening's briefing of a date doesn't stand in for the morning's when the times are changed."""
+    ines = lives(*LISBON, evening_delivery_time="19:00")
+    ines.publish("2012-01-11 evening")
+    ines.change("2012-01-10 13:00Z", delivery_time="08:00")
+    assert (FIRST, "2012-01-11 08:00") in ines.schedule()
+
+
+def test_a_lease_is_of_one_edition(lives):
+    """While the morning's briefing is being made, the evening's comes due in its time."""
+    ines = lives(*LISBON, evening_delivery_time="07:01")
+    assert ines.due("2012-01-11 07:00Z") == [FIRST]
+    assert ines.due("2012-01-11 07:01Z") == ["2012-01-11 evening"]
+
+
+def test_what_one_edition_published_moves_the_other_nowhere(lives):
+    """The morning's goes on to the next date; the evening's stays."""
+    ines = lives(*LISBON, evening_delivery_time="19:00")
+    ines.publish(FIRST)
+    assert ines.schedule() == [(SECOND, "2012-01-12 07:00"), ("2012-01-10 evening", "2012-01-10 19:00")]
+
+
+def test_what_one_edition_promised_the_other_did_not(lives):
+    """The morning's briefing of the date was given up, and isn't owed again because the evening's still is."""
+    ines = lives(*LISBON, evening_delivery_time="19:00")
+    for minute in range(6):
+        ines.due(f"2012-01-11 07:0{minute}Z", lease="1 second")
+    assert (SECOND, "2012-01-12 07:00") in ines.schedule()
+    ines.change("2012-01-11 12:00Z", max_items=3)
+    assert (SECOND, "2012-01-12 07:00") in ines.schedule()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import psycopg
 import pytest
 
 from mutants import generate, relevant, source
-from mutants.__main__ import equivalent
+from mutants.child import Seen
+from mutants.run import equivalent
 from pulsex.deploy import ROOT
+from tests import harness
 
 TAIL = "; END"
 
@@ -38,10 +41,22 @@ def test_there_are_enough_of_every_kind(every):
     assert [what for what in taken if not any(what in name for name in names)] == []
 
 
-def test_every_mutant_has_tests_that_should_notice(every):
-    """Each has some that name it, or whoever calls it; who may call what is a rule for every routine."""
-    guards = [mutant for mutant in every if not mutant.name.startswith("let PUBLIC")]
-    assert [mutant.name for mutant in guards if not {*relevant.tests(mutant.names)} - {*relevant.ALWAYS}] == []
+def test_the_likeliest_tests_come_first(every):
+    """What killed another mutant of the same thing, then what is called like it, what calls it, and what names it."""
+    [mutant, *_] = [mutant for mutant in every if mutant.routine == "record_feedback"]
+    file = "tests/routines/test_engagement.py"
+    names, calls, killer = (f"{file}::{name}" for name in ("names", "calls", "killer"))
+    elsewhere, slow = "tests/schedule/test_due_briefings.py::elsewhere", "tests/isolation/test_server.py::slow"
+    seen = dict.fromkeys((elsewhere, names, killer, relevant.BODIES), Seen(seconds=1)) | {slow: Seen(seconds=1000)}
+    seen[calls] = Seen(seconds=1, calls={"record_feedback"})
+    killers = Counter({(mutant.names[:1], killer): 1})
+    assert relevant.tests(mutant, seen, killers, 1)[:4] == [killer, relevant.BODIES, calls, names]
+
+
+def test_a_test_that_fails_without_a_mutant_is_not_asked(every):
+    """It would kill every mutant."""
+    failing = "tests/schema/test_rules.py::test_nothing[a rule]"
+    assert relevant.tests(every[0], {failing: Seen(failed=True)}, Counter(), 1) == []
 
 
 def test_what_is_listed_as_equivalent_is_a_mutant(every):
@@ -84,6 +99,8 @@ def test_a_routine_is_changed_in_one_place(text, changed):
     [
         ("CHECK ((n >= 1) AND (n <= 5))", {"CHECK ((n >= 0) AND (n <= 5))", "CHECK ((n >= 1) AND (n <= 6))"}),
         ("CHECK (s = ANY (ARRAY['a'::text]))", {"CHECK (s = ANY (ARRAY['mutant'::text, 'a'::text]))"}),
+        ("CHECK (s <> ALL (ARRAY['a'::text, 'b'::text]))", {"CHECK (s <> ALL (ARRAY['b'::text]))"}),
+        ("CHECK (num_nulls(a, b) = ANY (ARRAY[0, 2]))", {"CHECK (num_nulls(a, b) = ANY (ARRAY[1, 0, 2]))"}),
     ],
 )
 def test_a_check_is_widened_by_one(check, wider):
@@ -91,16 +108,25 @@ def test_a_check_is_widened_by_one(check, wider):
     assert set(generate.widened(check)) == wider
 
 
+CHANGES = {
+    "noticed": "DROP TRIGGER users_set_updated_at ON pulsex.users",
+    "unnoticed": "DROP TRIGGER users_record_change ON pulsex.users",
+    "impossible": "DROP TRIGGER there_is_none ON pulsex.users",
+}
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("sql", "code"), [("SELECT 1", 0), ("DROP POLICY select_own ON pulsex.users", 1)])
-def test_a_run_is_on_the_mutated_database(scratch_place, tmp_path, sql, code):
-    """The same test passes on the database as it is, and fails where a policy is gone."""
-    (tmp_path / "mutant.sql").write_text(sql)
-    test = "tests/isolation/test_attacks.py"
+def test_a_run_says_what_became_of_each_mutant(request, tmp_path):
+    """Of three changes, and the tests of updated_at alone: one is killed, one survives, one couldn't be made."""
+    for name, sql in CHANGES.items():
+        (tmp_path / f"{name}.sql").write_text(sql)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly",
-         "--prepared", scratch_place, "--mutant", tmp_path / "mutant.sql", test],
+        [sys.executable, "-m", "mutants", "--prepared", *request.config.stash[harness.PREPARED],
+         "--tests", "tests/constraints/test_updated_at.py", "--sql", *sorted(tmp_path.glob("*.sql"))],
         cwd=ROOT, env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode == code, done.stdout
+    assert done.returncode == 1, done.stdout + done.stderr
+    outcomes = {tuple(line.split()[:2]) for line in done.stdout.splitlines()}
+    assert outcomes >= {("killed", "noticed"), ("survived", "unnoticed"), ("broken", "impossible")}, done.stdout
+    assert "1 killed, 1 survived, 1 broken: score 50.0 %" in done.stdout
