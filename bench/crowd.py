@@ -27,7 +27,8 @@ from multiprocessing.connection import Connection
 from bench import wire
 from bench.mix import Kind, Mix
 
-PATIENCE = 10.0  # seconds for the last answers after the last request
+PATIENCE = 10.0  # seconds for the last answers after the last request was due
+LONG_PATIENCE = 120.0  # seconds for those that come too late to count
 CHECK = 0.1  # seconds between two looks for whether to stop
 CHUNK = 65536  # octets
 
@@ -156,9 +157,22 @@ class Crowd:
             for descriptor, _ in self.poll.poll(0):
                 busy -= self._receive(self.clients[descriptor], outcome, started)
         outcome.started, outcome.seconds = started, min(end, now) - started
+        if due < end:
+            outcome.failures["never sent"] = round((end - due) * play.rate)
         if busy:
-            outcome.failures["no answer"] += busy
+            outcome.failures["no answer"] = busy
+            self._settle(busy)
         return outcome
+
+    def _settle(self, busy: int) -> None:
+        """Wait for those who are busy with what was asked too late, whom the next run needs."""
+        nobodys = Outcome([])
+        until = time.monotonic() + LONG_PATIENCE
+        while busy:
+            if time.monotonic() > until:
+                raise RuntimeError(f"{busy} requests have no answer after {LONG_PATIENCE:.0f} s")
+            for descriptor, _ in self.poll.poll(CHECK):
+                busy -= self._receive(self.clients[descriptor], nobodys, float("inf"))
 
     def _receive(self, client: Client, outcome: Outcome, started: float) -> int:
         """Read what a client got; return 1 when its request has ended, else 0."""

@@ -23,7 +23,7 @@ LOADERS = 2
 # Nothing is kept if the machine fails while loading: then it is loaded again.
 LOADING = (
     "-h 127.0.0.1 -F -c logging_collector=off -c autovacuum=off -c full_page_writes=off -c wal_level=minimal"
-    " -c max_wal_senders=0 -c max_wal_size=32GB -c checkpoint_timeout=1h -c shared_buffers=2GB"
+    " -c max_wal_senders=0 -c max_wal_size=8GB -c checkpoint_timeout=1h -c shared_buffers=2GB"
     " -c maintenance_work_mem=1GB -c max_parallel_maintenance_workers=2 -c max_locks_per_transaction=256"
 )
 # As PostgreSQL comes, apart from sizes for two cores: what is committed is on disk, and autovacuum runs.
