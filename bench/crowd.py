@@ -54,7 +54,7 @@ INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_versio
 SELECT user_id, purpose, 1, TRUE, '1', 'person'
 FROM bench.person, unnest('{{analytics,marketing}}'::text[]) AS purpose;
 INSERT INTO pulsex.engagement_marks (user_id, day)
-SELECT user_id, (now() AT TIME ZONE 'UTC')::date - n % 3 FROM bench.person;
+SELECT user_id, (now() AT TIME ZONE 'UTC')::date - n % 3 FROM generate_series(1, 5) CROSS JOIN bench.person;
 INSERT INTO pulsex.notifications (user_id, channel, kind, state, sent_at, read_at, created_at)
 SELECT user_id, 'in_app', 'briefing_ready', CASE WHEN i % 2000 = 0 THEN 'dead' ELSE 'sent' END,
     CASE WHEN i % 2000 > 0 THEN at END, CASE WHEN n > 3 THEN at END, at
