@@ -16,7 +16,7 @@ from functools import partial
 
 import psycopg
 
-from bench import population, report
+from bench import everything, report
 from bench.options import Options
 
 PEOPLE, RARE, ROUNDS, CALLS, ROWS = 50_000, 20_000, 9, 5, 5000
@@ -130,8 +130,8 @@ class Index:
 def run(options: Options) -> bool:
     """Measure, print, and tell whether every index that is there for speed is known and pays for itself."""
     people, rare = options.size(int(PEOPLE * options.scale), 500), options.size(RARE, 500)
-    with population.database(people, rare) as url, psycopg.connect(url, autocommit=True) as dba:
-        measure = Measure(dba, people, population.person(dba))
+    with everything.database(people, rare) as url, psycopg.connect(url, autocommit=True) as dba:
+        measure = Measure(dba, people, everything.person(dba))
         found = [Index(*row) for row in dba.execute(INDEXES).fetchall()]
         optional = {index.name: index for index in found if not index.is_needed}
         verdicts = [measure.verdict(index, CASES[name]) for name, index in optional.items() if name in CASES]
@@ -192,7 +192,7 @@ class Measure:
 
     dba: psycopg.Connection
     people: int
-    person: population.Person
+    person: everything.Person
 
     def verdict(self, index: Index, case: Case) -> Verdict:
         """Measure an index, alternating with it and without."""
