@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.record import Axis, Plot
 
@@ -20,7 +20,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-WIDTH, HEIGHT = 7, 4  # inches
+WIDTH, HEIGHT = 8, 4  # inches
 
 
 def draw(plot: Plot, file: Path) -> None:
@@ -33,7 +33,7 @@ def draw(plot: Plot, file: Path) -> None:
         for axis, shape, scale in ((axes.xaxis, plot.x, axes.set_xscale), (axes.yaxis, plot.y, axes.set_yscale)):
             _shape(axis, shape, scale)
         if len(plot.series) > 1:
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     file.write_text("".join(f"{line.rstrip()}\n" for line in file.read_text().splitlines()))
 
@@ -42,5 +42,6 @@ def _shape(axis: mpl.axis.Axis, shape: Axis, scale: object) -> None:
     """Make an axis logarithmic or not, its numbers written out."""
     if shape.log:
         scale("log")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))

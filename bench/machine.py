@@ -24,7 +24,7 @@ def facts() -> dict[str, str | int | None]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {re.match(r'[0-9.]*', platform.release())[0]}",
         "postgresql": _said([cluster.find_bin() / "postgres", "--version"], r"\(PostgreSQL\) (\S+)"),
         "pgbouncer": ".".join(map(str, pooler.version(bouncer))) if bouncer else None,
         "commit": _said(["git", "-C", ROOT, "describe", "--always", "--dirty"], r"(.+)"),

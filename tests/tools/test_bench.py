@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
-from bench import indexes, report
+from bench import indexes, report, stories, wire
 from bench.options import Options
 from bench.results import GUIDE, Result, rewritten
 
@@ -87,3 +87,32 @@ def test_every_index_for_speed_is_measured(dba):
     assert {name for (name,) in dba.rows(speed)} == indexes.CASES.keys()
     dba.rows("CREATE INDEX users_status_idx ON pulsex.users (status)")
     assert ("pulsex.users_status_idx",) in dba.rows(speed)
+
+
+def test_an_answer_counts_the_same_in_whatever_pieces_it_comes():
+    """Two rows, an error and the end, octet by octet."""
+    fields = b"SERROR\0C42501\0Mno\0\0"
+    data = b"".join([
+        wire.message(b"D", b"\0\0"), wire.message(b"D", b"\0\1\0\0\0\1Z"), wire.message(b"E", fields),
+        wire.message(b"Z", b"I"),
+    ])  # fmt: skip
+    whole, pieces = wire.Answer(), wire.Answer()
+    whole.take(data)
+    for octet in data:
+        assert not pieces.is_complete
+        pieces.take(bytes([octet]))
+    assert pieces == whole == wire.Answer(is_complete=True, rows=2, error="42501")
+
+
+def test_everybody_has_ten_briefings_the_last_one_today():
+    """Whatever the cadence; each in the partition of its month."""
+    today = date(2026, 3, 1)
+    months = stories.by_month(today)
+    days: dict[int, list[date]] = {}
+    for month, editions in months.items():
+        for edition in editions:
+            assert month.endswith(f"{edition.day:_%Y_%m}")
+            days.setdefault(edition.cadence, []).append(edition.day)
+    assert {cadence: (len(set(of)), max(of)) for cadence, of in days.items()} == dict.fromkeys(
+        stories.CADENCES, (stories.EACH, today)
+    )
