@@ -7410,10 +7410,6 @@ CREATE INDEX identities_user_id_idx ON auth.identities USING btree (user_id);
 
 COMMENT ON INDEX auth.identities_user_id_idx IS 'Foreign key identities_user_fk: all identities of a person.';
 
-CREATE INDEX sessions_expires_at_idx ON auth.sessions USING btree (expires_at);
-
-COMMENT ON INDEX auth.sessions_expires_at_idx IS 'Purging what expired long ago.';
-
 CREATE INDEX erasure_ledger_erasure_id_idx ON gdpr.erasure_ledger USING btree (erasure_id);
 
 COMMENT ON INDEX gdpr.erasure_ledger_erasure_id_idx IS 'Foreign key erasure_ledger_erasure_fk, and the ledger''s export.';

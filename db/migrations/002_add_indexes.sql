@@ -44,9 +44,6 @@ COMMENT ON INDEX pulsex.engagement_marks_day_idx IS 'ops.roll_up_marked_engageme
 CREATE INDEX unsubscribe_tokens_expires_at_idx ON pulsex.unsubscribe_tokens (expires_at);
 COMMENT ON INDEX pulsex.unsubscribe_tokens_expires_at_idx IS 'ops.purge_unsubscribe_tokens: what expired.';
 
-CREATE INDEX sessions_expires_at_idx ON auth.sessions (expires_at);
-COMMENT ON INDEX auth.sessions_expires_at_idx IS 'Purging what expired long ago.';
-
 CREATE INDEX identities_user_id_idx ON auth.identities (user_id);
 COMMENT ON INDEX auth.identities_user_id_idx IS 'Foreign key identities_user_fk: all identities of a person.';
 CREATE INDEX push_token_owners_user_id_device_id_idx ON pulsex.push_token_owners (user_id, device_id);
@@ -56,7 +53,6 @@ COMMENT ON INDEX pulsex.push_token_owners_user_id_device_id_idx IS
 -- migrate:down
 DROP INDEX pulsex.push_token_owners_user_id_device_id_idx;
 DROP INDEX auth.identities_user_id_idx;
-DROP INDEX auth.sessions_expires_at_idx;
 DROP INDEX pulsex.unsubscribe_tokens_expires_at_idx;
 DROP INDEX pulsex.engagement_marks_day_idx;
 DROP INDEX pulsex.notification_queue_claim_idx;
