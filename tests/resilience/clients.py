@@ -17,6 +17,7 @@ from tests.cast import CONTENT, PASSWORD_HASH
 from tests.resilience.ledger import Fact, Ledger
 
 DAYS = 5
+LENGTH = "12"  # items of a briefing, until a person wants more or fewer
 TOPICS = ("science", "cities")
 REGISTER = "SELECT auth.register_user(%s, %s, 'Somebody', 'Europe/Lisbon')"
 PUBLISH = "SELECT pulsex.publish_briefing(%s, %s, %s, %s)"
@@ -42,6 +43,7 @@ def register(ledger: Ledger, sign_in: psycopg.Connection) -> str:
     with ledger.transaction(sign_in) as facts:
         user_id = str(one(sign_in, REGISTER, f"{uuid.uuid4().hex}@example.com", PASSWORD_HASH))
         facts["person", user_id] = "here"
+        facts["length", user_id] = LENGTH
     return user_id
 
 

@@ -15,7 +15,7 @@ from tests.resilience.clients import everybody
 from tests.resilience.crowd import Crowd
 
 CRASHES = int(os.environ.get("PULSEX_CRASHES", "2"))
-COMMITS = 150  # before each crash; a third of them after it
+COMMITS = 100  # before each crash; a third of them after it
 
 
 @pytest.mark.long
@@ -24,7 +24,7 @@ def test_a_crash_loses_nothing_that_was_acknowledged(durable_server, figures):
     """SIGKILL of the postmaster and of somebody's backend in turn; everybody goes on by themselves."""
     dice = random.Random(CRASHES)  # noqa: S311  # repeatable, not unguessable
     people = everybody(durable_server.url)
-    crowd = Crowd(durable_server.url, people.all(), people.ledger)
+    crowd = Crowd(durable_server.url, people.all(), people.ledger, pause=0.002)
     for number in range(CRASHES):
         with crowd.at_work():
             crowd.await_commits(COMMITS)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from conftest import PREPARED
@@ -116,15 +117,22 @@ def test_a_file_system_without_room_for_tables(on_small_disks, figures):
 
 @pytest.mark.soak
 def test_a_file_system_without_room_for_the_log(on_small_disks, figures):
-    """As above: PANIC, and whatever the server can't do by itself, a start does when there is room."""
+    """As above: PANIC, and whatever the server can't do by itself, a start does when there is room.
+
+    Segments that are used again need no room, and a full disk is nothing to them; an abandoned slot forbids that.
+    """
     server, _, disk = on_small_disks
     people = everybody(server.url)
     crowd = Crowd(server.url, people.all(), people.ledger, pause=PAUSE)
+    with psycopg.connect(server.url, autocommit=True) as dba:
+        dba.execute("SELECT pg_create_physical_replication_slot('abandoned', TRUE)")
     with crowd.at_work():
         disk.fill()
         crowd.await_that(lambda: crowd.reconnects > 0)
         disk.clear()
         server.revive()
+        with psycopg.connect(server.url, autocommit=True) as dba:
+            dba.execute("SELECT pg_drop_replication_slot('abandoned')")
         crowd.await_commits(COMMITS)
     figures["crashes survived"] += 1
     everything_holds(server, people, figures)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.resilience import integrity
 from tests.resilience.ledger import FACTS, Ledger
 
-# What each kind of constraint is violated by, when nobody looks.
+# What each kind of constraint is violated by, when nobody looks; in this order.
 DAMAGE = {
-    "users_display_name_check of pulsex.users": """ALTER TABLE pulsex.users DROP CONSTRAINT users_display_name_check;
-        UPDATE pulsex.users SET display_name = '';
-        ALTER TABLE pulsex.users ADD CONSTRAINT users_display_name_check CHECK (display_name <> '') NOT VALID""",
-    "passwords_user_fk of auth.passwords": "DELETE FROM pulsex.users",
     "users_locale_not_null of pulsex.users": """UPDATE pg_attribute SET attnotnull = FALSE
         WHERE attrelid = 'pulsex.users'::regclass AND attname = 'locale';
         UPDATE pulsex.users SET locale = NULL""",
+    "users_display_name_check of pulsex.users": """ALTER TABLE pulsex.users DROP CONSTRAINT users_display_name_check;
+        UPDATE pulsex.users SET display_name = '';
+        ALTER TABLE pulsex.users ADD CONSTRAINT users_display_name_check CHECK (display_name <> '') NOT VALID""",
+    "passwords_user_fk of auth.passwords": """DELETE FROM pulsex.users
+        WHERE user_id = (SELECT user_id FROM pulsex.users ORDER BY user_id LIMIT 1)""",
 }
 
 
-@pytest.mark.parametrize("constraint", DAMAGE)
-def test_a_violated_constraint_is_found(dba, constraint):
+def test_violated_constraints_are_found(dba):
     """A check, a foreign key and a not-null, each with rows that got past it."""
     assert integrity.violations(dba.connection)[1] == []
     dba.rows("SET LOCAL session_replication_role = replica; SET LOCAL allow_system_table_mods = on")
-    for statement in DAMAGE[constraint].split(";"):
-        dba.rows(statement)
-    assert constraint in dict(integrity.violations(dba.connection)[1])
+    for damage in DAMAGE.values():
+        for statement in damage.split(";"):
+            dba.rows(statement)
+    assert DAMAGE.keys() <= dict(integrity.violations(dba.connection)[1]).keys()
 
 
 def test_a_row_beyond_its_partitions_bounds_is_found(dba):
