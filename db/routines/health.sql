@@ -135,7 +135,7 @@ not yet replayed there (without the rights of pg_read_all_stats, which no role o
 people''s statements: not yet flushed there, and only where the standby has a slot; else null); behind: how long the last
 commit took to be replayed there, null while nothing is to be replayed, and without those rights. On a standby:
 bytes_behind: received and not yet replayed; behind: how old the last commit replayed is, 0 when all that was received is
-replayed (https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW).';
+replayed, null when none has been since it started (https://www.postgresql.org/docs/18/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW).';
 
 CREATE OR REPLACE VIEW ops.health WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT

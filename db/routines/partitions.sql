@@ -9,7 +9,7 @@
 
 SET LOCAL ROLE pulsex_owner;
 
--- The defaults; an operator may UPDATE them, and no deploy changes them back. That of the audit log is in migration 004.
+-- The defaults; an operator may UPDATE them, and no deploy changes them back. The audit log's is in migration 004.
 INSERT INTO ops.partitioned_tables (schema_name, table_name, months_ahead, retention) VALUES
 -- Two years to look back and search in.
 ('pulsex', 'briefings', 3, '24 months'),

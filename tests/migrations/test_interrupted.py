@@ -23,7 +23,7 @@ from tests.migrations.walk import MIGRATIONS, take
 pytestmark = pytest.mark.xdist_group("interrupted")
 
 LATER = [migration for migration in MIGRATIONS if migration.stem > "004"]
-PATIENCE = 20.0  # seconds for what takes a tenth of one
+PATIENCE = 60.0  # seconds for what takes a tenth of one
 WAITING = """SELECT pid FROM pg_locks
     WHERE NOT granted AND relation = %s::regclass AND mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')"""
 UNFILLED = "SELECT FROM pulsex.user_topics WHERE followed_at IS NULL"

@@ -1,7 +1,7 @@
 """Databases as earlier releases left them, with people in them: dumps, by the last migration that each release has.
 
-``python -m tests.resilience.released`` writes that of this release, and touches no other. Run it when a release is
-tagged (``tox -e release`` does), and until the first one is, after each change of its migrations.
+``python -m tests.resilience.released`` writes that of this release, unless it has been released: then it is kept for
+good. ``tox -e release`` runs it first; until then it is run after each change of what a deploy makes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pulsex import throwaway
+from pulsex import release, throwaway
 from pulsex.cluster import find_bin
 from pulsex.deploy import DB
 from tests.cast import rehearse
@@ -41,11 +41,14 @@ def main() -> int:
     """Deploy this release to a new database, let the cast do all they do, and write the dump."""
     last = max(migration.stem for migration in (DB / "migrations").glob("*.sql"))
     file = FOLDER / f"{last}{SUFFIX}"
+    if file.exists() and f"{last}.sql" in release.recorded(DB / "migrations"):
+        print(f"Kept {file.name}: that is released.")
+        return 0
     with throwaway.deployed() as url:
         rehearse(url)
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(gzip.compress(dump(url), mtime=0))
-    print(f"Wrote {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+    print(f"Wrote {file.name}.")
     return 0
 
 

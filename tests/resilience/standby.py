@@ -15,7 +15,7 @@ import psycopg
 from pulsex import cluster, throwaway
 from tests import harness
 
-PATIENCE = 20.0  # seconds for what takes a tenth of one
+PATIENCE = 60.0  # seconds for what takes a tenth of one
 # Unlike a cluster of the other tests: it flushes, and writes what a standby or a recovery needs.
 DURABLE = (
     "-h 127.0.0.1 -c wal_level=replica -c max_wal_senders=4 -c autovacuum=off -c logging_collector=off"

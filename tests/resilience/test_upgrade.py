@@ -9,10 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pulsex import throwaway
+from pulsex import release, throwaway
 from pulsex.deploy import DB, deploy, psql
 from pulsex.fingerprint import ROWS, Fingerprint, difference, rows
 from tests.migrations.walk import NAMES, take
+from tests.resilience import released as released_dumps
 from tests.resilience.released import dumps, load
 
 pytestmark = pytest.mark.xdist_group("upgrade")
@@ -90,6 +91,16 @@ def test_there_is_a_dump_of_each_release():
     names = [file.name.partition(".")[0] for file in dumps()]
     assert names
     assert set(names) <= set(NAMES)
+
+
+def test_the_dump_of_what_is_released_is_kept(tmp_path, monkeypatch):
+    """Whatever the code has become since, it is what people upgrade from."""
+    kept = tmp_path / f"{NAMES[-1]}{released_dumps.SUFFIX}"
+    kept.write_bytes(b"as it was")
+    monkeypatch.setattr(released_dumps, "FOLDER", tmp_path)
+    monkeypatch.setattr(release, "recorded", lambda folder: {f"{NAMES[-1]}.sql": ""})
+    assert released_dumps.main() == 0
+    assert kept.read_bytes() == b"as it was"
 
 
 def test_a_dump_is_small():
