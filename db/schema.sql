@@ -4263,7 +4263,7 @@ ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO
 COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). 
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18).
 Errors: PT422 no such range of dates; 22008 one at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
