@@ -6447,12 +6447,9 @@ CREATE TABLE gdpr.settings (
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT settings_period_check CHECK (((name <> ALL (ARRAY['inactive_after'::text, 'inactive_grace'::text, 'backup_horizon'::text])) OR
 CASE
-    WHEN pg_input_is_valid(value, 'interval'::text) THEN (((value)::interval >=
-    CASE name
-        WHEN 'backup_horizon'::text THEN '00:00:00'::interval
-        ELSE '7 days'::interval
-    END) AND ((value)::interval <= '10 years'::interval))
-    ELSE (value IS NULL)
+    WHEN (NOT pg_input_is_valid(value, 'interval'::text)) THEN false
+    WHEN (name = 'backup_horizon'::text) THEN (((value)::interval >= '00:00:00'::interval) AND ((value)::interval <= '10 years'::interval))
+    ELSE (((value)::interval >= '7 days'::interval) AND ((value)::interval <= '10 years'::interval))
 END)),
     CONSTRAINT settings_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500))),
     CONSTRAINT settings_value_check CHECK (((char_length(value) >= 1) AND (char_length(value) <= 2000)))
