@@ -4422,7 +4422,7 @@ ALTER FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) OWNER TO
 COMMENT ON FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date) IS 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). 
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18).
 Errors: PT422 no such range of dates; 22008 one at the far end of the calendar.';
 
 CREATE FUNCTION pulsex.day_starts_at(p_day date) RETURNS timestamp with time zone
@@ -6606,12 +6606,9 @@ CREATE TABLE gdpr.settings (
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT settings_period_check CHECK (((name <> ALL (ARRAY['inactive_after'::text, 'inactive_grace'::text, 'backup_horizon'::text])) OR
 CASE
-    WHEN pg_input_is_valid(value, 'interval'::text) THEN (((value)::interval >=
-    CASE name
-        WHEN 'backup_horizon'::text THEN '00:00:00'::interval
-        ELSE '7 days'::interval
-    END) AND ((value)::interval <= '10 years'::interval))
-    ELSE (value IS NULL)
+    WHEN (NOT pg_input_is_valid(value, 'interval'::text)) THEN false
+    WHEN (name = 'backup_horizon'::text) THEN (((value)::interval >= '00:00:00'::interval) AND ((value)::interval <= '10 years'::interval))
+    ELSE (((value)::interval >= '7 days'::interval) AND ((value)::interval <= '10 years'::interval))
 END)),
     CONSTRAINT settings_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500))),
     CONSTRAINT settings_value_check CHECK (((char_length(value) >= 1) AND (char_length(value) <= 2000)))

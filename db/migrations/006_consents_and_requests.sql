@@ -28,9 +28,9 @@ CREATE TABLE gdpr.settings (
     CONSTRAINT settings_period_check CHECK (
         name NOT IN ('inactive_after', 'inactive_grace', 'backup_horizon')
         OR CASE
-            WHEN pg_input_is_valid(value, 'interval') THEN value::interval BETWEEN
-                CASE name WHEN 'backup_horizon' THEN interval '0' ELSE interval '7 days' END AND interval '10 years'
-            ELSE value IS NULL
+            WHEN NOT pg_input_is_valid(value, 'interval') THEN FALSE
+            WHEN name = 'backup_horizon' THEN value::interval BETWEEN interval '0' AND interval '10 years'
+            ELSE value::interval BETWEEN interval '7 days' AND interval '10 years'
         END
     )
 );

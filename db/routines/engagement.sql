@@ -341,7 +341,7 @@ COMMENT ON FUNCTION pulsex.count_briefing_engagement IS
 'What people did with the briefings of p_from to p_to, at most 366 days later: for each date, edition and type of event,
 how many people, events, and milliseconds of reading, since the day before the date (UTC). Groups of fewer than 10
 people are left out, and the groups are always the same, so that no difference between two answers is a smaller group.
-Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18). 
+Nobody is counted who withdrew their consent or is restricted (GDPR Art. 7(3), 18).
 Errors: PT422 no such range of dates; 22008 one at the far end of the calendar.';
 
 -- The person's side, and the analyst's: as the caller -----------------------------------------------------------------
