@@ -42,7 +42,7 @@ SELECT user_id, 'in_app', 'briefing_ready', 'sent', now(), now() - make_interval
 FROM person CROSS JOIN generate_series(1, %(days)s) AS age;
 """
 
-# The usual pattern, as its guide first writes a policy, and as it optimises it, by a sub-select (which index it wants is
+# The usual pattern, as its guide first writes a policy, and as it optimises it, by a sub-select (the index it wants is
 # here anyway): https://supabase.com/docs/guides/database/postgres/row-level-security. claims.uid() is its auth.uid().
 # Nothing in the database checks the claims: whatever speaks SQL can set them.
 SPOOFABLE = """
