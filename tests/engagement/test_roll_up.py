@@ -100,6 +100,13 @@ def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whos
     stage.service().results_eq("SELECT user_id = %s FROM pulsex.engagement_marks", left, stage.person.user_id)
 
 
+def test_a_month_of_briefings_alone_has_no_events(dba):
+    """PT422: nothing is there to count, though another table has the month."""
+    day = dba.value("SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '8 months')::date")
+    dba.rows("SELECT ops.make_next_partition('pulsex', 'briefings', 0, %s)", day)
+    dba.throws_ok(ROLL_UP, "PT422", day)
+
+
 def test_marks_of_two_days_are_two_though_they_have_one_id(stage):
     """With one to count, one is."""
     mark = "INSERT INTO pulsex.engagement_marks VALUES (%s, %s, '00000000-0000-4000-8000-000000000001')"
