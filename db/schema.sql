@@ -1852,8 +1852,7 @@ BEGIN
     INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
     WHERE i.indrelid = v_map.relation AND i.indisprimary;
     IF EXISTS (
-        SELECT FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = v_map.relation AND a.attname = 'user_id' AND NOT a.attisdropped
+        SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = v_map.relation AND a.attname = 'user_id'
     ) THEN
         v_kept := 'AND NOT EXISTS (
                 SELECT FROM pulsex.users AS u WHERE u.user_id = t.user_id AND u.status = ''restricted''
@@ -3967,8 +3966,7 @@ DECLARE
     v_limit record;
 BEGIN
     SELECT c.per_minute, c.burst, greatest(c.free_at, p_at) AS free_at INTO v_limit
-    FROM pulsex.notification_channels AS c WHERE c.channel = p_channel AND c.per_minute IS NOT NULL
-    FOR UPDATE;
+    FROM pulsex.notification_channels AS c WHERE c.channel = p_channel AND c.per_minute IS NOT NULL;
     RETURN CASE
         WHEN FOUND THEN greatest(
             floor(v_limit.burst - extract(EPOCH FROM v_limit.free_at - p_at) * v_limit.per_minute / 60), 0
@@ -3979,8 +3977,8 @@ $$;
 
 ALTER FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) IS 'How many may be leased of a channel at p_at; null: there is no limit. A channel with a limit stays locked until the end
-of the transaction, so that two workers don''t spend the same allowance.';
+COMMENT ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) IS 'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit, until
+the end of its transaction, so that two workers don''t spend the same allowance.';
 
 CREATE FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer DEFAULT 20, p_lease interval DEFAULT '00:02:00'::interval, p_channel text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, notification_id uuid, channel text, kind text, payload jsonb, attempt smallint, lease_token uuid, lease_until timestamp with time zone, targets jsonb)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 20

@@ -90,7 +90,7 @@ def test_a_late_event_is_counted_with_its_day(stage):
     ids=["restricted", "withdrew"],
 )
 def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whose, left, keeps):
-    """Of Alice and Bob, who both did something, the one who is restricted or withdrew."""
+    """Of Alice and Bob, who both did something, the one who is restricted or withdrew; the other is counted."""
     other = database.cast["bob"].user_id
     stage.service().rows("DELETE FROM pulsex.engagement_marks")
     stage.record(event(stage.midnight))
@@ -98,6 +98,7 @@ def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whos
     stage.service().rows(keeps, stage.person.user_id if whose == "person" else other)
     stage.worker().rows(ROLL_UP, stage.day)
     stage.service().results_eq("SELECT user_id = %s FROM pulsex.engagement_marks", left, stage.person.user_id)
+    assert bool(stage.totals()) == (whose == "other")
 
 
 def test_a_month_of_briefings_alone_has_no_events(dba):
