@@ -1863,8 +1863,7 @@ BEGIN
     INNER JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
     WHERE i.indrelid = v_map.relation AND i.indisprimary;
     IF EXISTS (
-        SELECT FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = v_map.relation AND a.attname = 'user_id' AND NOT a.attisdropped
+        SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = v_map.relation AND a.attname = 'user_id'
     ) THEN
         v_kept := 'AND NOT EXISTS (
                 SELECT FROM pulsex.users AS u WHERE u.user_id = t.user_id AND u.status = ''restricted''

@@ -29,7 +29,7 @@ RULES = re.compile(
 BODIES = "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"
 MATRIX = "tests/isolation/test_matrix.py"
 # The share of the time that all tests take: a mutant that they don't notice within it survives.
-ENOUGH = 1 / 16
+ENOUGH = 1 / 8
 # How many mutants of a thing a test has killed.
 Killers = Counter[tuple[tuple[str, ...], str]]
 

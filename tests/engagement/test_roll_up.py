@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -89,24 +90,37 @@ def test_a_late_event_is_counted_with_its_day(stage):
     ],
     ids=["restricted", "withdrew"],
 )
-def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whose, left, keeps):
-    """Of Alice and Bob, who both did something, the one who is restricted or withdrew."""
+@pytest.mark.parametrize("marked", [False, True])
+def test_only_who_is_not_counted_keeps_the_mark_of_the_day(stage, database, whose, left, keeps, marked):
+    """Of Alice and Bob, who both did something, the one who is restricted or withdrew; the other is counted."""
     other = database.cast["bob"].user_id
     stage.service().rows("DELETE FROM pulsex.engagement_marks")
     stage.record(event(stage.midnight))
     stage.service().rows("INSERT INTO pulsex.engagement_marks (user_id, day) VALUES (%s, %s)", other, stage.day)
     stage.service().rows(keeps, stage.person.user_id if whose == "person" else other)
-    stage.worker().rows(ROLL_UP, stage.day)
+    stage.worker().rows(*((ROLL_UP_MARKED, 1000) if marked else (ROLL_UP, stage.day)))
     stage.service().results_eq("SELECT user_id = %s FROM pulsex.engagement_marks", left, stage.person.user_id)
+    assert bool(stage.totals()) == (whose == "other")
 
 
-def test_marks_of_two_days_are_two_though_they_have_one_id(stage):
-    """With one to count, one is."""
-    mark = "INSERT INTO pulsex.engagement_marks VALUES (%s, %s, '00000000-0000-4000-8000-000000000001')"
+def test_a_month_of_briefings_alone_has_no_events(dba):
+    """PT422: nothing is there to count, though another table has the month."""
+    day = dba.value("SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '8 months')::date")
+    dba.rows("SELECT ops.make_next_partition('pulsex', 'briefings', 0, %s)", day)
+    dba.throws_ok(ROLL_UP, "PT422", day)
+
+
+@pytest.mark.parametrize("other", ["day", "person", "id"])
+def test_marks_are_told_apart_by_person_day_and_id(stage, database, other):
+    """Of two that differ only in one of them, with one to count, one is and the other stays."""
+    one = (stage.person.user_id, stage.day, UUID(int=1))
+    day, person = stage.day - WHOLE, database.cast["bob"].user_id
+    two = {"day": (one[0], day, one[2]), "person": (person, *one[1:]), "id": (*one[:2], UUID(int=2))}[other]
     stage.service().rows("DELETE FROM pulsex.engagement_marks")
-    for day in (stage.day, stage.day - WHOLE):
-        stage.service().rows(mark, stage.person.user_id, day)
+    for mark in (one, two):
+        stage.service().rows("INSERT INTO pulsex.engagement_marks VALUES (%s, %s, %s)", *mark)
     assert stage.worker().value(ROLL_UP_MARKED, 1) == 1
+    stage.service().results_eq(MARKS, [(1,)])
 
 
 def test_a_day_is_one_of_utc(stage):

@@ -231,3 +231,10 @@ def test_who_sleeps_for_another_channel_sleeps_on(desk, alice):
         "SELECT channel FROM pulsex.notification_waits WHERE asleep_until = 'infinity' ORDER BY channel",
         [("email",), ("push",)],
     )
+
+
+def test_what_is_for_the_inbox_goes_to_no_address(desk, alice):
+    """Though there is one that was verified."""
+    desk.service.rows("UPDATE auth.identities SET verified_at = now()")
+    desk.enqueue(alice, "in_app")
+    assert desk.lease().targets == []

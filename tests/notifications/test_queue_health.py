@@ -73,6 +73,20 @@ def test_the_limit_is_shown(desk, worker):
     assert count(desk, "per_minute") == 600
 
 
+def test_a_dead_letter_is_counted_in_its_channel(desk, alice):
+    """And in no other."""
+    desk.kill(alice)
+    assert count(desk, "dead") == 0
+
+
+def test_what_is_tried_now_makes_no_other_die_lately(desk, alice):
+    """Another of the same person's, that died two days ago."""
+    desk.kill(alice, NOON - 2 * DAY, channel="in_app", scheduled_for=NOON - 2 * DAY)
+    desk.enqueue(alice, "in_app")
+    desk.fail(desk.lease())
+    assert count(desk, "dead, dead_lately") == (1, 0)
+
+
 TWIN = """INSERT INTO pulsex.notifications (user_id, notification_id, channel, kind, state)
     SELECT %s, notification_id, channel, kind, state FROM pulsex.notifications WHERE notification_id = %s"""
 TWINS_TRY = """INSERT INTO pulsex.notification_attempts

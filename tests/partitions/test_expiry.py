@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from pulsex.deploy import DB, OWNER, psql
-from tests.partitions.calendar import TABLES, maintain, month_after, months_before, named
+from tests.partitions.calendar import COPY, TABLES, maintain, month_after, months_before, named
 
 pytestmark = pytest.mark.commits
 
@@ -105,14 +106,22 @@ def test_feedback_goes_in_batches_the_oldest_first(worker, dba, past):
     assert [worker.value(batch), worker.value(batch)] == [1, 0]
 
 
-def test_a_batch_of_feedback_ends_within_a_briefing(worker, service_rows, past):
-    """Of the whole and of an item of it, with one to delete, one goes."""
-    service_rows(
-        """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
-        SELECT user_id, briefing_date, edition, 's1', 1 FROM pulsex.briefing_feedback WHERE briefing_date = %s""",
-        past.ancient,
-    )
+@pytest.mark.parametrize("change", [{"item_id": "s1"}, {"edition": "evening"}, {"user_id": "bob"}], ids=str)
+def test_a_batch_of_feedback_is_counted_row_by_row(worker, database, service_rows, published, past, change):
+    """Of two that differ only in item, edition or person, with one to delete, one goes."""
+    if "user_id" in change:
+        change = {"user_id": str(database.cast["bob"].user_id)}
+    change |= {"briefing_date": str(past.ancient)}
+    if "item_id" not in change:
+        service_rows(COPY.format("briefings"), Jsonb(change), published.user_id)
+    service_rows(COPY.format("briefing_feedback"), Jsonb(change), published.user_id)
     worker.results_eq("SELECT ops.delete_expired_feedback(1)", [(1,)])
+
+
+@pytest.mark.usefixtures("past")
+def test_a_step_of_detaching_is_of_one_table(worker):
+    """One of that name elsewhere has nothing that expired."""
+    worker.results_eq("SELECT ops.detach_next_partition('audit', 'briefings')", [(None,)])
 
 
 @pytest.mark.usefixtures("past")
