@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.notifications.desk import MINUTE, NOON, SECOND, Claimed
+from tests.notifications.desk import MINUTE, NOON, SECOND, Claimed, settling
 
 COMPLETE = "SELECT pulsex.complete_notifications(%s, %s, %s)"
 LEFT = "SELECT user_id FROM pulsex.notification_queue WHERE lease_token IS NULL"
@@ -89,3 +89,29 @@ def test_what_failed_is_not_settled_as_sent(desk, pair):
     """By the same lease."""
     desk.fail(pair[0])
     assert complete(desk, pair[0]) == [(pair[0].notification_id,)]
+
+
+def test_what_was_called_off_is_not_settled_alone_either(desk, pair):
+    """PT409, though the other was sent under the same lease."""
+    complete(desk, pair[0])
+    desk.service.rows("DELETE FROM pulsex.notification_queue")
+    sql, values = settling("pulsex.complete_notification", pair[1])
+    desk.worker.throws_ok(sql, "PT409", *values)
+
+
+@pytest.mark.usefixtures("twins")
+def test_the_other_persons_is_pending_still(desk, bob):
+    """Settled among many, Alice's is sent and Bob's isn't, nor by her lease."""
+    [hers] = desk.claim(NOON, limit=1)
+    complete(desk, hers)
+    pending = "SELECT user_id FROM pulsex.notifications WHERE state = 'pending'"
+    desk.service.results_eq(pending, [(bob.user_id,)])
+    assert complete(desk, hers._replace(user_id=bob.user_id)) == [(hers.notification_id,)]
+
+
+@pytest.mark.usefixtures("twins")
+def test_the_other_persons_lease_is_kept_when_one_fails(desk, alice):
+    """Alice's is free again, and Bob's isn't."""
+    [hers] = [claimed for claimed in desk.claim(NOON + MINUTE) if claimed.user_id == alice.user_id]
+    desk.fail(hers)
+    desk.service.results_eq(LEFT, [(alice.user_id,)])
