@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-db", action="store_true", help="keep a failed test's database and server, and print its URL"
     )
+    parser.addoption(
+        "--prepared", type=Path, metavar="PLACE", help="take the cluster that a run which is under way prepared there"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,10 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: takes minutes, or what few machines allow: for tox -e soak alone")
     if hasattr(config, "workerinput"):
         config.stash[PREPARED] = config.workerinput["prepared"]
-    elif PREPARED not in config.stash and not config.option.collectonly:
+    elif not config.option.collectonly:
         config.stash[RUN] = contextlib.ExitStack()
         place = config.stash[RUN].enter_context(scratch())
-        config.stash[PREPARED] = (str(place), str(harness.prepare(place)))
+        other = config.option.prepared
+        config.stash[PREPARED] = (str(place), str(harness.adopt(place, other) if other else harness.prepare(place)))
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,7 +15,7 @@ from mutants.run import Run
 # Everything is collected once. What is long is the suite's business: each mutant would wait for it.
 PYTEST = [
     "-n", "0", "-s", "-q", "--no-header", "--no-summary", "-p", "no:randomly", "-p", "no:cacheprovider",
-    "-m", "not long", "--timeout", "60",
+    "-m", "not long and not soak", "--timeout", "60",
 ]  # fmt: skip
 
 
@@ -34,11 +34,12 @@ def main() -> int:
     )
     parser.add_argument("--tests", nargs="+", default=[], metavar="FILE", help="these tests, instead of all")
     parser.add_argument(
-        "--prepared", nargs=2, metavar="PATH", help="where another run prepared a cluster, and its data"
+        "--prepared", type=Path, metavar="PLACE", help="where a run which is under way prepared its cluster"
     )
     options = parser.parse_args()
     run = Run(options)
-    code = pytest.main([*PYTEST, *(options.tests or relevant.files())], plugins=[run])
+    prepared = ["--prepared", str(options.prepared)] if options.prepared else []
+    code = pytest.main([*PYTEST, *prepared, *(options.tests or relevant.files())], plugins=[run])
     return code or run.code
 
 

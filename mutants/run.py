@@ -113,12 +113,6 @@ class Run:
         self.killers: Killers = Counter()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Use what another run prepared, if that is so."""
-        if self.options.prepared:
-            config.stash[harness.PREPARED] = tuple(self.options.prepared)
-
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of pytest's own loop."""
         place, data = map(Path, session.config.stash[harness.PREPARED])

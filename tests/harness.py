@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,16 @@ def prepare(place: Path) -> Path:
         cast_url = throwaway.create_database(url, CAST, throwaway.deployed_template(url))
         (place / "cast.pickle").write_bytes(pickle.dumps(rehearse(cast_url)))
 
-    return Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
+    data = Path(throwaway.factory(place, on_initialized=stage).settings["copy_data_from"])
+    (place / "prepared").write_text(str(data))
+    return data
+
+
+def adopt(place: Path, other: Path) -> Path:
+    """Use in ``place`` what another run, still under way, prepared in ``other``; return the data directory to copy."""
+    for file in ("cast.pickle", "prepared"):
+        shutil.copy(other / file, place)
+    return Path((place / "prepared").read_text())
 
 
 @dataclass

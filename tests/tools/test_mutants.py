@@ -14,7 +14,6 @@ from mutants import generate, relevant, source
 from mutants.child import Seen
 from mutants.run import equivalent
 from pulsex.deploy import ROOT
-from tests import harness
 
 TAIL = "; END"
 
@@ -116,12 +115,12 @@ CHANGES = {
 
 
 @pytest.mark.long
-def test_a_run_says_what_became_of_each_mutant(request, tmp_path):
+def test_a_run_says_what_became_of_each_mutant(scratch_place, tmp_path):
     """Of three changes, and the tests of updated_at alone: one is killed, one survives, one couldn't be made."""
     for name, sql in CHANGES.items():
         (tmp_path / f"{name}.sql").write_text(sql)
     done = subprocess.run(
-        [sys.executable, "-m", "mutants", "--prepared", *request.config.stash[harness.PREPARED],
+        [sys.executable, "-m", "mutants", "--prepared", scratch_place,
          "--tests", "tests/constraints/test_updated_at.py", "--sql", *sorted(tmp_path.glob("*.sql"))],
         cwd=ROOT, env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         capture_output=True, text=True,
