@@ -110,7 +110,7 @@ def test_an_index_that_is_not_valid_is_none(dba, look):
     """As a build that was interrupted leaves it."""
     dba.rows(
         """UPDATE pg_index SET indisvalid = false WHERE indexrelid = (
-            SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = 'pulsex.briefings_search_idx'::regclass)"""
+            SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = 'audit.events_occurred_at_idx'::regclass)"""
     )
     assert [fault.partition(": ")[2] for (fault,) in look(FAULTS)] == ["lacks briefings_search_idx"]
 
