@@ -4181,8 +4181,8 @@ $$;
 
 ALTER FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) IS 'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit, until
-the end of its transaction, so that two workers don''t spend the same allowance.';
+COMMENT ON FUNCTION pulsex.channel_allowance(p_channel text, p_at timestamp with time zone) IS 'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit,
+until the end of its transaction, so that two workers don''t spend the same allowance.';
 
 CREATE FUNCTION pulsex.claim_notifications(p_worker text, p_limit integer DEFAULT 20, p_lease interval DEFAULT '00:02:00'::interval, p_channel text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) RETURNS TABLE(user_id uuid, notification_id uuid, channel text, kind text, payload jsonb, attempt smallint, lease_token uuid, lease_until timestamp with time zone, targets jsonb)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 20

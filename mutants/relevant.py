@@ -23,7 +23,7 @@ COMMON = {"tests.actors", "tests.cast", "tests.harness", "tests.isolation.measur
 RULES = re.compile(
     r"tests/schema/(test_rules\.py::test_nothing|test_columns\.py::test_(every|only)|test_default_privileges\.py)"
     r"|tests/isolation/test_matrix\.py::test_the_(grants|callers|policies)"
-    r"|tests/constraints/test_(every_constraint|lists)\.py::test_every"
+    r"|tests/constraints/test_(every_constraint|lists)\.py::test_every|tests/gdpr/test_restriction\.py::test_the_triggers"
 )
 # The rule among them that looks into routines.
 BODIES = "tests/schema/test_rules.py::test_nothing_breaks_the_rule[every statement says whose rows it is about]"

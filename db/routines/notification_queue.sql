@@ -77,8 +77,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.channel_allowance IS
-'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit, until
-the end of its transaction, so that two workers don''t spend the same allowance.';
+'How many may be leased of a channel at p_at; null: there is no limit. The caller has locked a channel with a limit,
+until the end of its transaction, so that two workers don''t spend the same allowance.';
 
 CREATE OR REPLACE FUNCTION ops.limit_channel(p_channel text, p_per_minute integer, p_burst integer DEFAULT NULL)
 RETURNS void

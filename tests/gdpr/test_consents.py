@@ -190,3 +190,8 @@ def test_what_waits_for_a_withdrawal_is_not_recorded(dba, alice, published):
         with pytest.raises(psycopg.Error) as refused:
             sending.result()
     assert refused.value.sqlstate == "PT403"
+
+
+def test_nobody_truncates_them(dba):
+    """PT403, to a superuser too: no DELETE trigger would see it."""
+    dba.throws_ok("TRUNCATE gdpr.consents", "PT403")

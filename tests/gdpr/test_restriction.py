@@ -294,3 +294,14 @@ def test_the_matrix_gives_the_worker_no_table(dba):
     """What the worker writes it writes through routines: no table of a person's is granted to it."""
     verbs = "".join(cells["worker"] for name, cells in matrix.MATRIX.items() if name.startswith("pulsex."))
     assert not set(verbs) & set("IUDT")
+
+
+def test_the_triggers_that_refuse_are_the_declared_ones(dba):
+    """Though a write may be refused by more than one of them, none may be missing."""
+    tables = """briefing_feedback briefing_schedule briefings engagement_daily engagement_marks notifications
+        user_preferences user_topics"""
+    dba.results_eq(
+        """SELECT tgname::text FROM pg_trigger INNER JOIN pg_class AS c ON c.oid = tgrelid
+        WHERE tgfoid = 'gdpr.refuse_restricted'::regproc AND NOT c.relispartition ORDER BY tgname COLLATE "C" """,
+        sorted([*((f"{table}_refuse_restricted",) for table in tables.split()), ("notification_queue_refuse_lease",)]),
+    )

@@ -126,7 +126,7 @@ PASSED_OVER = {
 
 @pytest.mark.parametrize("held", PASSED_OVER.values(), ids=PASSED_OVER)
 def test_a_row_that_somebody_is_at_is_passed_over(held, request, dba, names):
-    """A worker takes others instead, or needs none, and waits for nobody; it gets something then or once they let go."""
+    """A worker takes others instead, or needs none, and waits for nobody: there is something now or later."""
     actor: Actor = request.getfixturevalue(held.who)
     call = held.call.format(**names)
     assert dba.rows(f"SELECT FROM {held.row.format(**names)} FOR {held.strength}")
