@@ -79,9 +79,10 @@ def relations(dba: psycopg.Connection, alice: Person, only: Sequence[str] = ()) 
             continue
         relation = Relation(name, kind, partition, columns, None)
         texts = ", ".join(f"{column}::text" for column in columns)
-        row = dba.execute(
-            f"SELECT {texts} FROM {name} WHERE {relation.where} LIMIT 1", {"user_id": alice.user_id}
-        ).fetchone()
+        with dba.transaction(force_rollback=True):  # a view may lock what somebody is going to try
+            row = dba.execute(
+                f"SELECT {texts} FROM {name} WHERE {relation.where} LIMIT 1", {"user_id": alice.user_id}
+            ).fetchone()
         found.append(Relation(name, kind, partition, columns, row and dict(zip(columns, row, strict=True))))
     return found
 
@@ -125,7 +126,8 @@ def _count(dba: psycopg.Connection, relation: Relation, user_id: object) -> int:
     if "user_id" not in relation.columns:
         return 0
     query = f"SELECT count(*) FROM {relation.name} WHERE {relation.where}"
-    [count] = dba.execute(query, {"user_id": user_id}).fetchone()
+    with dba.transaction(force_rollback=True):
+        [count] = dba.execute(query, {"user_id": user_id}).fetchone()
     return count
 
 

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "ops.drop_next_partition": "a step of ops.expire_partitions(): tests/partitions/test_expiry.py",
     "ops.expire_partitions": "tests/partitions/test_expiry.py",
     "ops.delete_expired_feedback": "tests/partitions/test_expiry.py",
+    "ops.claim_maintenance": "tests/partitions/test_maintenance.py",
     "ops.run_maintenance": "tests/partitions/test_maintenance.py",
 }
 
