@@ -26,12 +26,8 @@ LOADING = (
     " -c max_wal_senders=0 -c max_wal_size=8GB -c checkpoint_timeout=1h -c shared_buffers=2GB"
     " -c maintenance_work_mem=1GB -c max_parallel_maintenance_workers=2 -c max_locks_per_transaction=256"
 )
-# As PostgreSQL comes, apart from sizes for two cores: what is committed is on disk, and autovacuum runs.
-RUNNING = (
-    "-h 127.0.0.1 -c logging_collector=off -c shared_buffers=2GB -c effective_cache_size=6GB -c max_wal_size=4GB"
-    " -c checkpoint_timeout=15min -c random_page_cost=1.1 -c jit=off -c max_locks_per_transaction=256"
-)
-PROFILE = deploy.DB / "connection_config.sql"
+# What db/connection_config.sql leaves to the server's command line.
+RUNNING = "-h 127.0.0.1 -c logging_collector=off"
 # What would be kept up to date row by row, and is made when all rows are there.
 DEFERRED = """
 SELECT format('ALTER TABLE %1$s DROP CONSTRAINT %2$I', conrelid::regclass, conname),
@@ -114,14 +110,11 @@ def _all(jobs: dict[str, Callable[[], None]]) -> None:
 
 
 def run_as_in_production(server: throwaway.Throwaway, url: str) -> int:
-    """Start the server again with the settings of production; return the size of the database, in octets."""
-    settings = RUNNING
-    if PROFILE.exists():
-        deploy.psql(url, PROFILE, size="small")
-        settings = "-h 127.0.0.1 -c logging_collector=off"
+    """Start the server again as db/connection_config.sql sets it for two cores; return the size of the database, in octets."""
+    deploy.psql(url, deploy.DB / "connection_config.sql", size="small")
     server.terminate()
     os.sync()  # what was loaded without fsync
-    server.settings["postgres_args"] = settings
+    server.settings["postgres_args"] = RUNNING
     server.start()
     report.server(url)
     with psycopg.connect(url) as connection:
