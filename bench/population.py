@@ -110,7 +110,7 @@ def _all(jobs: dict[str, Callable[[], None]]) -> None:
 
 
 def run_as_in_production(server: throwaway.Throwaway, url: str) -> int:
-    """Start the server again as db/connection_config.sql sets it for two cores; return the size of the database, in octets."""
+    """Start the server again as db/connection_config.sql sets it for two cores; return the octets of the database."""
     deploy.psql(url, deploy.DB / "connection_config.sql", size="small")
     server.terminate()
     os.sync()  # what was loaded without fsync
