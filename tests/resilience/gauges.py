@@ -104,8 +104,8 @@ def growth(samples: Sequence[Sample]) -> dict[str, float]:
     }
 
 
-def plot(samples: Sequence[Sample], crashes: Sequence[float], file: Path) -> None:
-    """Draw everything over time as SVG, with a line where there was a crash."""
+def plot(samples: Sequence[Sample], happened: Sequence[tuple[float, str]], file: Path) -> None:
+    """Draw everything over time as SVG, with a line where there was a crash, and another where a failover."""
     from matplotlib.figure import Figure  # only `tox -e soak` has it
 
     figure = Figure(figsize=(12, 12), layout="constrained")
@@ -113,8 +113,8 @@ def plot(samples: Sequence[Sample], crashes: Sequence[float], file: Path) -> Non
         axes.plot([sample.at / 60 for sample in samples], [sample.values[name] for sample in samples], linewidth=0.8)
         axes.set_title(name, fontsize=9)
         axes.set_ylim(bottom=0)
-        for crash in crashes:
-            axes.axvline(crash / 60, color="tab:red", linewidth=0.6, linestyle=":")
-    figure.supxlabel("minutes; dotted: a crash and a restart")
+        for at, what in happened:
+            axes.axvline(at / 60, color="tab:red", linewidth=0.6, linestyle="-" if what == "failover" else ":")
+    figure.supxlabel("minutes; dotted: a crash and a restart; red line: a failover to the standby")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

@@ -90,6 +90,13 @@ class Pair:
         """Return where the two listen: the primary, the standby."""
         return [server.settings["port"] for server in (self.primary, self.standby)]
 
+    def whichever_writes(self) -> str:
+        """Return the superuser's connection string that finds the primary, and the standby once that is promoted."""
+        host, port = "127.0.0.1,127.0.0.1", ",".join(map(str, self.ports()))
+        return psycopg.conninfo.make_conninfo(
+            host=host, port=port, dbname=harness.CAST, user="postgres", target_session_attrs="read-write"
+        )
+
     def walsender(self) -> psutil.Process:
         """Return the primary's process that sends to the standby."""
         with self.on_primary() as dba:
@@ -113,13 +120,21 @@ class Pair:
 
 
 @contextlib.contextmanager
-def pair(place: Path) -> Iterator[Pair]:
-    """Start a primary and its synchronous standby: a commit is acknowledged when it can be read on both."""
-    with primary(place) as first:
-        backup = base_backup(first, place, "-R", "-C", "-S", SLOT)
-        with copied(place, backup) as second, psycopg.connect(first.url(database="postgres"), autocommit=True) as dba:
-            dba.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{SLOT}'")
-            dba.execute("ALTER SYSTEM SET synchronous_commit = remote_apply")
+def following(first: throwaway.Throwaway, place: Path, settings: dict[str, object], **conf: str) -> Iterator[Pair]:
+    """Start a synchronous standby with ``settings``; ``conf`` is what the primary has, from then on, and it has not."""
+    backup = base_backup(first, place, "-R", "-C", "-S", SLOT)
+    with Copied(**settings, backup=backup, signals=(), conf={}) as second:
+        with psycopg.connect(first.url(database="postgres"), autocommit=True) as dba:
+            for name, value in ({"synchronous_standby_names": SLOT} | conf).items():
+                dba.execute(f"ALTER SYSTEM SET {name} = '{value}'")
             dba.execute("SELECT pg_reload_conf()")
             until(lambda: dba.execute("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'").rowcount)
-            yield Pair(first, second)
+        yield Pair(first, second)
+
+
+@contextlib.contextmanager
+def pair(place: Path) -> Iterator[Pair]:
+    """Start a primary and its synchronous standby: a commit is acknowledged when it can be read on both."""
+    settings = throwaway.settings(place) | {"postgres_args": DURABLE}
+    with primary(place) as first, following(first, place, settings, synchronous_commit="remote_apply") as servers:
+        yield servers
