@@ -115,6 +115,6 @@ def plot(samples: Sequence[Sample], happened: Sequence[tuple[float, str]], file:
         axes.set_ylim(bottom=0)
         for at, what in happened:
             axes.axvline(at / 60, color="tab:red", linewidth=0.6, linestyle="-" if what == "failover" else ":")
-    figure.supxlabel("minutes; dotted: a crash and a restart; red line: a failover to the standby")
+    figure.supxlabel("minutes; dotted: a crash and a restart; solid: a failover to the standby")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
