@@ -94,6 +94,14 @@ def test_the_history_keeps_every_answer(alice):
     ]
 
 
+def test_the_answers_to_each_purpose_are_counted_by_themselves(alice):
+    """After one more to each, both are at the second, whichever was given last."""
+    for purpose in ("analytics", "marketing"):
+        alice.rows(ANSWER, alice.user_id, purpose, False)
+    last = "SELECT purpose, max(revision) FROM gdpr.consent_history(%s) GROUP BY purpose ORDER BY purpose"
+    alice.results_eq(last, [("analytics", 2), ("marketing", 2)], alice.user_id)
+
+
 def test_the_officer_records_what_came_by_letter(privacy, published):
     """For somebody else's answer the history names the officer."""
     privacy.lives_ok(ANSWER, published.user_id, "marketing", False)

@@ -23,6 +23,11 @@ def test_every_column_is_classified(officer):
         ("CREATE SCHEMA other; CREATE TABLE other.notes (note text)", [("other", "notes", "note", UNKNOWN)]),
         ("CREATE TABLE public.notes (note text)", [("public", "notes", "note", UNKNOWN)]),
         (
+            """CREATE TABLE pulsex.notes (note text) PARTITION BY LIST (note);
+            CREATE TABLE pulsex.other_notes PARTITION OF pulsex.notes DEFAULT""",
+            [("pulsex", "notes", "note", UNKNOWN)],
+        ),
+        (
             "CREATE MATERIALIZED VIEW pulsex.names AS SELECT display_name FROM pulsex.users",
             [("pulsex", "names", "display_name", UNKNOWN)],
         ),
@@ -62,7 +67,7 @@ def test_every_column_is_classified(officer):
     ],
 )  # fmt: skip
 def test_what_the_map_does_not_know_would_stop_the_build(officer, look, change, faults):
-    """A table of somebody's, a column, another schema, one that is gone, a contradiction: each is named."""
+    """A table of somebody's, with its partitions once, a column, a schema, one that is gone, a contradiction."""
     look.rows(change)
     officer.results_eq(FAULTS, faults)
 
@@ -95,6 +100,30 @@ def test_a_partitioned_tables_retention_is_the_operators(look):
     look.results_eq(ask, [("7 mons",)], "briefings")
     look.results_eq(ask, [("7 mons",)], "briefing_feedback")
     look.results_eq(ask, [(None,)], "users")
+
+
+def test_a_tables_retention_is_its_own(look):
+    """Of two tables of a name, and of two in a schema, each has what the map says of it."""
+    look.rows(
+        """INSERT INTO gdpr.data_map_tables (
+            place, schema_name, table_name, not_personal_because, is_audited, audited_because, retention, retention_from
+        ) VALUES (1, 'ops', 'sessions', 'r', FALSE, 'r', '3 days', 'ended_at')"""
+    )
+    look.results_eq(
+        """SELECT gdpr.retention_of(s, t)::text FROM (VALUES
+            ('auth', 'sessions'), ('ops', 'sessions'), ('auth', 'passwords')) AS m (s, t)""",
+        [("30 days",), ("3 days",), (None,)],
+    )
+
+
+def test_what_is_not_deleted_with_a_partitioned_table_is_not_kept_like_it(look):
+    """It refers to briefings, which can't be deleted while it is there."""
+    look.rows(
+        """CREATE TABLE pulsex.notes (user_id uuid, briefing_date date, edition text,
+            FOREIGN KEY (user_id, briefing_date, edition) REFERENCES pulsex.briefings)"""
+    )
+    look.rows("UPDATE ops.partitioned_tables SET retention = '7 months' WHERE table_name = 'briefings'")
+    look.results_eq("SELECT gdpr.retention_of('pulsex', 'notes')::text", [(None,)])
 
 
 @pytest.mark.parametrize("actor", ["alice", "sign_in", "worker", "analyst"])

@@ -115,6 +115,12 @@ def test_a_reason_does_not_name_the_person(officer, published):
     assert certificate["reason"] == "… (…, …) asked for it; malice has no part in it"
 
 
+def test_a_reason_may_name_somebody_else(look, published):
+    """Bob, who asked for it on behalf of Alice, stays in the text."""
+    text = "SELECT gdpr.leave_out_person('bob@example.com asked for Alice', %s)"
+    look.results_eq(text, [("bob@example.com asked for …",)], published.user_id)
+
+
 def test_again_gives_the_stored_certificate(officer, look, published):
     """The second call erases nothing and returns the same."""
     first = officer.value(ERASE, published.user_id)

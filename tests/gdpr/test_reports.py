@@ -84,6 +84,17 @@ def test_every_look_of_the_officers_is_logged(dba, published, look):
 
 
 @pytest.mark.commits
+def test_a_list_of_what_is_open_is_no_look_at_who_is_not_on_it(dba, published, database):
+    """Alice's request is answered: of Bob, whose isn't, the look is logged, and of her none."""
+    dba.rows(
+        "UPDATE gdpr.requests SET completed_at = received_at, outcome = 'fulfilled' WHERE user_id = %s",
+        published.user_id,
+    )
+    dba.rows("SELECT * FROM gdpr.open_requests")
+    dba.results_eq(LOOKS, [(0,)], published.user_id)
+    dba.results_eq(LOOKS, [(1,)], database.cast["bob"].user_id)
+
+
 def test_ones_own_look_is_not_logged(alice, dba):
     """Alice reading her consents is nobody's business."""
     alice.rows("SELECT * FROM gdpr.current_consents")

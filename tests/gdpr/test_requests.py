@@ -184,3 +184,11 @@ def test_a_person_has_ten_open_requests_at_most(alice):
     """The eleventh raises PT409; the cast's Alice has one."""
     alice.rows("SELECT gdpr.open_request(%s, 'access') FROM generate_series(2, 10)", alice.user_id)
     alice.throws_ok(OPEN, "PT409", alice.user_id, "access")
+
+
+def test_answered_requests_leave_room_for_others(dba, published):
+    """Once her ten are answered, Alice opens another."""
+    dba.rows("SELECT auth.use_session(%s)", published.token)
+    dba.rows("SELECT gdpr.open_request(%s, 'access') FROM generate_series(2, 10)", published.user_id)
+    dba.rows("UPDATE gdpr.requests SET completed_at = received_at, outcome = 'fulfilled'")
+    dba.lives_ok(OPEN, published.user_id, "access")

@@ -134,6 +134,26 @@ def test_what_was_held_is_held_again(officer, published, ledger):
     assert "auth.sessions" not in left
 
 
+def test_a_hold_that_the_backup_knows_is_not_placed_twice(officer, published, ledger):
+    """Older than the backup, it came with it: it keeps the ratings from the replay as it did before."""
+    officer.rows("SELECT gdpr.place_hold(%s, 'ratings', 'a claim')", published.user_id)
+    taken = ledger(ERASE, published.user_id)
+    [(certificate,)] = officer.rows(REPLAY, Jsonb(taken))
+    assert [kept["category"] for kept in certificate["kept"]] == ["ratings"]
+
+
+def test_a_hold_that_has_ended_is_not_held_again(officer, published, ledger):
+    """Its day came between the erasure and the replay: nothing is kept."""
+    with officer.connection.transaction(force_rollback=True):
+        officer.rows("SELECT gdpr.place_hold(%s, 'ratings', 'a claim', now() + interval '1 day')", published.user_id)
+        officer.rows(ERASE, published.user_id)
+        taken = officer.value(LEDGER)
+    taken["erasures"][-1]["certificate"]["kept"][0]["until"] = "2020-01-01T00:00:00Z"
+    [(certificate,)] = officer.rows(REPLAY, Jsonb(taken))
+    assert certificate["is_complete"]
+    officer.is_empty(FIND, published.user_id)
+
+
 @pytest.mark.parametrize(
     "ledger",
     [

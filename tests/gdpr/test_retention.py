@@ -185,6 +185,34 @@ def test_the_inactive_are_told_before_they_are_erased(dba, away):
     dba.results_eq(ERASE, [(0,)])
 
 
+def test_who_was_told_takes_nobody_elses_turn(dba, away, database):
+    """Alice, who is away longest, was warned: the next one is Bob."""
+    send_away(dba, database.cast["bob"].user_id)
+    dba.rows(
+        "UPDATE auth.sessions SET last_used_at = last_used_at + interval '1 day' WHERE user_id <> %s", away.user_id
+    )
+    for warned in (1, 1, 0):
+        dba.results_eq("SELECT gdpr.warn_inactive(1)", [(warned,)])
+
+
+def test_nobody_is_warned_without_a_time_of_grace(dba, away):
+    """The setting taken back, nobody is told when they would be erased, and so nobody is."""
+    dba.rows(SET, "inactive_grace", None, "not decided")
+    dba.results_eq(WARN, [(0,)])
+
+
+@pytest.mark.commits
+def test_who_is_warned_by_two_at_once_is_told_once(dba, away, worker):
+    """The second waits for the first, and has nobody left to tell."""
+    with ThreadPoolExecutor(1) as pool:
+        with dba.connection.transaction():
+            assert dba.connection.execute(WARN).fetchone() == (1,)
+            warning = pool.submit(worker.value, WARN)
+            while not dba.connection.execute("SELECT pid FROM pg_locks WHERE NOT granted").fetchall():
+                assert not warning.done()
+        assert warning.result() == 0
+
+
 def warned_long_ago(dba, user_id) -> None:
     """Warn, and have the time of grace be over."""
     dba.rows(WARN)

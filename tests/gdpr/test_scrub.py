@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,6 +14,8 @@ from tests.gdpr.conftest import Acting
 
 ERASE = "SELECT gdpr.erase_user(%s, 'asked for')"
 DUE = "SELECT relation FROM gdpr.relations_to_scrub()"
+RECORD = "SELECT gdpr.record_scrub('pulsex.users')"
+DATED = "SELECT certificate #> '{files,scrubbed_at}' <> 'null' FROM gdpr.erasures WHERE erasure_id = %s"
 SCRUBBED = "SELECT certificate #>> '{files,scrubbed_at}' FROM gdpr.erasures WHERE certificate ? 'reason'"
 
 
@@ -103,6 +106,54 @@ def test_a_scrub_is_recorded_for_the_erasures_it_knew_of(dba, officer, published
     )
     owner.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(1,)])
     owner.results_eq("SELECT gdpr.record_scrub('pulsex.users')", [(0,)])
+
+
+@pytest.fixture
+def entered(look):
+    """Enters an erasure of nobody's with these relations due, and returns its id; undated."""
+
+    def enter(*relations: str) -> UUID:
+        sql = """WITH new AS (
+            INSERT INTO gdpr.erasures (certificate) VALUES ('{"files": {"scrubbed_at": null}}') RETURNING erasure_id
+        ), due AS (INSERT INTO gdpr.scrubs (erasure_id, relation) SELECT erasure_id, unnest(%s::text[]) FROM new)
+        SELECT erasure_id FROM new"""
+        return look.value(sql, list(relations))
+
+    return enter
+
+
+def test_a_certificate_is_dated_when_nothing_of_its_own_is_due(look, entered):
+    """The last relation of one is the first of another, whose certificate says nothing yet."""
+    one, other = entered("pulsex.users"), entered("pulsex.users", "pulsex.devices")
+    look.rows(RECORD)
+    look.results_eq(DATED, [(True,)], one)
+    look.results_eq(DATED, [(False,)], other)
+
+
+def test_a_relation_that_was_dropped_keeps_no_certificate_waiting(look, entered):
+    """Its file has gone; what was left to scrub is scrubbed."""
+    erasure = entered("pulsex.users", "pulsex.briefings_1999_12")
+    look.rows(RECORD)
+    look.results_eq(DATED, [(True,)], erasure)
+
+
+def test_a_certificate_keeps_its_date(look, entered):
+    """A later scrub of the same relation, for somebody else, changes nothing in it."""
+    erasure = entered("pulsex.users")
+    date = "SELECT certificate #>> '{files,scrubbed_at}' FROM gdpr.erasures WHERE erasure_id = %s"
+    look.rows(RECORD)
+    before = look.rows(date, erasure)
+    entered("pulsex.users")
+    look.results_eq(RECORD, [(1,)])
+    look.results_eq(date, before, erasure)
+
+
+@pytest.mark.parametrize("relations", [[], ["pulsex.briefings_1999_12"]], ids=["of another database", "dropped"])
+def test_a_scrub_dates_no_certificate_that_it_has_no_part_in(look, entered, relations):
+    """Nothing of it is due here, but nobody has scrubbed anything of it now."""
+    erasure = entered(*relations)
+    look.rows(RECORD)
+    look.results_eq(DATED, [(False,)], erasure)
 
 
 def test_a_partition_that_was_dropped_is_due_no_more(officer, look, published):

@@ -136,6 +136,13 @@ def test_a_row_that_somebody_is_at_is_passed_over(held, request, dba, names):
     assert at_once + actor.rows(call)
 
 
+def test_maintenance_is_claimed_by_its_own_row(dba, worker):
+    """While somebody has that one nobody else gets the claim, though the rows of the tasks are free."""
+    assert worker.value("SELECT count(*) FROM ops.maintenance_tasks") > 1
+    dba.rows("SELECT FROM ops.maintenance_tasks WHERE task = 'maintenance' FOR UPDATE")
+    worker.results_eq("SELECT ops.claim_maintenance()", [(False,)])
+
+
 @pytest.mark.commits
 def test_a_decoy_that_is_decided_on_is_waited_for(database: Database, sign_in, published):
     """A login that nobody is behind counts its failures one after the other, as a person's does."""
