@@ -19,6 +19,7 @@ from tests.cast import CONTENT
 from tests.pooler.crowd import PROVE, RATE, Reader
 from tests.pooler.pooler import Pooler
 
+PEOPLE = 16  # at work at once
 LONGEST_WAIT = 100  # milliseconds
 # The server itself logs every wait for a lock, of anybody, that lasts as long as deadlock_timeout.
 WATCH = f"ALTER DATABASE {{}} SET deadlock_timeout = '{LONGEST_WAIT}ms'; ALTER DATABASE {{}} SET log_lock_waits = on"
@@ -200,13 +201,15 @@ async def _connection(conninfo: str) -> AsyncIterator[psycopg.AsyncConnection]:
         await connection.close()  # at once, in whatever state it is
 
 
-def run(pooler: Pooler, url: str, readers: Sequence[Reader], log: Path, seconds: float, people: int = 16) -> Record:
-    """Let everybody work for some seconds; return what happened.
+def run(
+    pooler: Pooler, url: str, readers: Sequence[Reader], log: Path, seconds: float, *, until_one_waits: bool = False
+) -> Record:
+    """Let everybody work for some seconds, or until somebody has waited too long; return what happened.
 
     ``log`` is the server's. Raises what anybody was told by the database that wasn't expected.
     """
     load = Load(pooler, url, readers)
-    at = [load.people] * people + [load.publishers] * 2 + [load.maintainer, load.vacuumer, load.onlooker]
+    at = [load.people] * PEOPLE + [load.publishers] * 2 + [load.maintainer, load.vacuumer, load.onlooker]
 
     async def work(until: float, what: Callable[[], Awaitable[None]]) -> None:
         with contextlib.suppress(TimeoutError):
@@ -216,8 +219,16 @@ def run(pooler: Pooler, url: str, readers: Sequence[Reader], log: Path, seconds:
     async def work_all() -> None:
         until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as group:
-            for what in at:
-                group.create_task(work(until, what))
+            tasks = [group.create_task(work(until, what)) for what in at]
+            while until_one_waits and not waits() and not all(task.done() for task in tasks):
+                await asyncio.sleep(0.1)
+            if until_one_waits:
+                for task in tasks:
+                    task.cancel()
+
+    def waits() -> list[str]:
+        said = log.read_bytes()[begin:].decode()
+        return [line for line in said.splitlines() if "still waiting for" in line]
 
     with psycopg.connect(url, autocommit=True) as dba:
         name = psycopg.sql.Identifier(dba.info.dbname).as_string(dba)
@@ -226,6 +237,5 @@ def run(pooler: Pooler, url: str, readers: Sequence[Reader], log: Path, seconds:
     started = time.monotonic()
     asyncio.run(work_all())
     load.record.seconds = time.monotonic() - started
-    said = log.read_bytes()[begin:].decode()
-    load.record.too_long = [line for line in said.splitlines() if "still waiting for" in line]
+    load.record.too_long = waits()
     return load.record
