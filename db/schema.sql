@@ -2016,8 +2016,9 @@ BEGIN
     ),
     told AS (
         SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes,
-            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
-        FROM gdpr.data_map AS m WHERE m.category IS NOT NULL GROUP BY m.category
+            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients,
+            jsonb_agg(DISTINCT m.source) AS sources
+        FROM gdpr.data_map AS m GROUP BY m.category
     )
     SELECT jsonb_agg(
         jsonb_build_object(
@@ -2227,15 +2228,18 @@ CREATE FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) RETURNS boole
     SET search_path TO ''
     AS $$
 BEGIN
-    RETURN EXISTS (
-        SELECT FROM gdpr.consents AS c WHERE c.user_id = p_user_id AND c.purpose = p_purpose AND NOT c.is_granted
-    ) AND NOT gdpr.has_consent(p_user_id, p_purpose);
+    RETURN coalesce((
+        SELECT NOT c.is_granted FROM gdpr.consents AS c
+        WHERE c.user_id = p_user_id AND c.purpose = p_purpose
+        ORDER BY c.revision DESC LIMIT 1
+    ), FALSE);
 END
 $$;
 
 ALTER FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) IS 'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.';
+COMMENT ON FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) IS 'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.
+False when they were never asked.';
 
 CREATE FUNCTION gdpr.hash_subject(p_user_id uuid, p_inner_pad bytea, p_outer_pad bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2359,8 +2363,7 @@ BEGIN
         -- What fell due meanwhile was put off.
         UPDATE pulsex.notification_queue AS q SET available_at = least(q.available_at, greatest(n.scheduled_for, now()))
         FROM pulsex.notifications AS n
-        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id
-            AND q.lease_token IS NULL;
+        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id;
         PERFORM pulsex.wake_workers(w.channel, now())
         FROM (SELECT DISTINCT q.channel FROM pulsex.notification_queue AS q WHERE q.user_id = p_user_id) AS w;
         PERFORM audit.record('lift_restriction', p_user_id);

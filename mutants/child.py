@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,6 +18,8 @@ from tests import harness
 
 WHY = 200  # characters of what a failed test says in the end
 CALLED = "SELECT funcname, calls FROM pg_stat_user_functions"
+# What the server counts is calls that return: of one that ends in an error only its log tells.
+RAISED = re.compile(r"PL/pgSQL function (?:\w+\.)?(\w+)\(")
 
 
 @dataclass
@@ -43,11 +47,13 @@ class Watch:
 
 
 class WatchCalls(Watch):
-    """A plugin that also asks the server which routines each test called."""
+    """A plugin that also asks the server, and its log, which routines each test called."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
         super().__init__()
         self.before: dict[str, dict[str, int]] = {}
+        self.log = log
+        self.read = log.stat().st_size
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -69,6 +75,11 @@ class WatchCalls(Watch):
             before = self.before.get(url, {})
             calls |= {name for name, count in now.items() if count > before.get(name, 0)}
             self.before[url] = now
+        with self.log.open("rb") as log:
+            log.seek(self.read)
+            said = log.read()
+        self.read += len(said)
+        calls |= set(RAISED.findall(said.decode(errors="replace")))
 
 
 def run(

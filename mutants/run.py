@@ -41,6 +41,7 @@ class Slot:
 
     server: harness.Server
     databases: set[str]
+    log: Path
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def changed(self, change: str) -> harness.Server:
@@ -55,6 +56,13 @@ class Slot:
             harness.throwaway.drop_database(self.server.url, name)
 
 
+def log_of(connection: psycopg.Connection) -> Path:
+    """Return where a throwaway cluster logs, which a superuser's connection is to."""
+    [data_directory] = connection.execute("SHOW data_directory").fetchone()
+    [log] = Path(data_directory).parent.glob("*.log")
+    return log
+
+
 @contextlib.contextmanager
 def slots(place: Path, data: Path, count: int) -> Iterator[list[Slot]]:
     """Start a cluster for each of the processes that there are to be at once."""
@@ -66,7 +74,7 @@ def slots(place: Path, data: Path, count: int) -> Iterator[list[Slot]]:
                 connection.execute("ALTER SYSTEM SET track_functions = 'all'")
                 connection.execute("SELECT pg_reload_conf()")
                 there = connection.execute("SELECT datname FROM pg_database").fetchall()
-            found.append(Slot(server, {name for (name,) in there}))
+                found.append(Slot(server, {name for (name,) in there}, log_of(connection)))
         yield found
 
 
@@ -180,7 +188,7 @@ class Run:
 
         def look(slot: Slot, items: list[pytest.Item]) -> Callable[[], object]:
             def work() -> object:
-                watch = child.WatchCalls()
+                watch = child.WatchCalls(slot.log)
                 child.run(session, slot.changed(""), items, watch, until_one_fails=False)
                 return watch.seen
 

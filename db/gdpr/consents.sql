@@ -71,13 +71,16 @@ CREATE OR REPLACE FUNCTION gdpr.has_withdrawn(p_user_id uuid, p_purpose text) RE
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
-    RETURN EXISTS (
-        SELECT FROM gdpr.consents AS c WHERE c.user_id = p_user_id AND c.purpose = p_purpose AND NOT c.is_granted
-    ) AND NOT gdpr.has_consent(p_user_id, p_purpose);
+    RETURN coalesce((
+        SELECT NOT c.is_granted FROM gdpr.consents AS c
+        WHERE c.user_id = p_user_id AND c.purpose = p_purpose
+        ORDER BY c.revision DESC LIMIT 1
+    ), FALSE);
 END
 $$;
 COMMENT ON FUNCTION gdpr.has_withdrawn IS
-'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.';
+'Whether a person''s last answer to a purpose is no: what was recorded with their consent isn''t worked on any more.
+False when they were never asked.';
 
 CREATE OR REPLACE FUNCTION gdpr.visible_people() RETURNS TABLE (user_id uuid)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 10000 SET search_path = ''

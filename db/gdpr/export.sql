@@ -114,8 +114,9 @@ BEGIN
     ),
     told AS (
         SELECT m.category, jsonb_agg(DISTINCT m.purpose) AS purposes,
-            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients, jsonb_agg(DISTINCT m.source) AS sources
-        FROM gdpr.data_map AS m WHERE m.category IS NOT NULL GROUP BY m.category
+            jsonb_agg(DISTINCT m.lawful_basis) AS lawful_bases, jsonb_agg(DISTINCT m.recipients) AS recipients,
+            jsonb_agg(DISTINCT m.source) AS sources
+        FROM gdpr.data_map AS m GROUP BY m.category
     )
     SELECT jsonb_agg(
         jsonb_build_object(

@@ -43,8 +43,7 @@ BEGIN
         -- What fell due meanwhile was put off.
         UPDATE pulsex.notification_queue AS q SET available_at = least(q.available_at, greatest(n.scheduled_for, now()))
         FROM pulsex.notifications AS n
-        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id
-            AND q.lease_token IS NULL;
+        WHERE q.user_id = p_user_id AND n.user_id = p_user_id AND n.notification_id = q.notification_id;
         PERFORM pulsex.wake_workers(w.channel, now())
         FROM (SELECT DISTINCT q.channel FROM pulsex.notification_queue AS q WHERE q.user_id = p_user_id) AS w;
         PERFORM audit.record('lift_restriction', p_user_id);

@@ -30,3 +30,20 @@ def officer(dba: Actor) -> Acting:
 def look(dba: Actor) -> Acting:
     """The superuser, in the officer's transaction."""
     return Acting(dba, "postgres")
+
+
+@pytest.fixture
+def namesake(dba: Actor) -> None:
+    """``other.one_time_tokens``, of the name of a table of ours: with words and a time of its own in the data map."""
+    dba.rows(
+        """CREATE SCHEMA other;
+        CREATE TABLE other.one_time_tokens (LIKE auth.one_time_tokens INCLUDING INDEXES);
+        GRANT USAGE ON SCHEMA other TO pulsex_service;
+        GRANT ALL ON other.one_time_tokens TO pulsex_service;
+        INSERT INTO gdpr.data_map_tables SELECT (jsonb_populate_record(m, jsonb_build_object(
+            'schema_name', 'other', 'label', 'namesake', 'retention', interval '40 days'
+        ))).* FROM gdpr.data_map_tables AS m WHERE m.table_name = 'one_time_tokens';
+        INSERT INTO gdpr.data_map SELECT (jsonb_populate_record(m, jsonb_build_object(
+            'schema_name', 'other', 'label', 'its ' || m.label
+        ))).* FROM gdpr.data_map AS m WHERE m.table_name = 'one_time_tokens'"""
+    )

@@ -9,6 +9,7 @@ import pytest
 
 ANSWER = "SELECT gdpr.record_consent(%s, %s, %s, '2026-11')"
 HAS = "SELECT gdpr.has_consent(%s, %s)"
+WITHDRAWN = "SELECT gdpr.has_withdrawn(%s, %s)"
 CURRENT = "SELECT purpose, is_granted FROM gdpr.current_consents WHERE user_id = %s ORDER BY purpose"
 HISTORY = "SELECT is_granted, policy_version, recorded_by FROM gdpr.consent_history(%s) WHERE purpose = %s"
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -28,6 +29,22 @@ def test_silence_is_not_consent(service, published):
     service.results_eq(HAS, [(True,)], published.user_id, "analytics")
     forget(service, published.user_id)
     service.results_eq(HAS, [(False,)], published.user_id, "analytics")
+
+
+def test_each_purpose_is_answered_for_itself(dba, published):
+    """Alice's later no to advertising takes nothing from her yes to analytics."""
+    dba.rows(ANSWER, published.user_id, "marketing", False)
+    dba.results_eq(HAS, [(True,)], published.user_id, "analytics")
+    dba.results_eq(HAS, [(False,)], published.user_id, "marketing")
+
+
+def test_who_declines_one_purpose_has_withdrawn_no_other(dba, published):
+    """Asked about advertising alone, Alice says no: of analytics there is no no of hers."""
+    forget(dba, published.user_id)
+    dba.rows("RESET ROLE")
+    dba.rows(ANSWER, published.user_id, "marketing", False)
+    dba.results_eq(WITHDRAWN, [(True,)], published.user_id, "marketing")
+    dba.results_eq(WITHDRAWN, [(False,)], published.user_id, "analytics")
 
 
 @pytest.mark.parametrize("purpose", ["analytics", "marketing"])
@@ -198,8 +215,3 @@ def test_what_waits_for_a_withdrawal_is_not_recorded(dba, alice, published):
         with pytest.raises(psycopg.Error) as refused:
             sending.result()
     assert refused.value.sqlstate == "PT403"
-
-
-def test_nobody_truncates_them(dba):
-    """PT403, to a superuser too: no DELETE trigger would see it."""
-    dba.throws_ok("TRUNCATE gdpr.consents", "PT403")

@@ -63,6 +63,17 @@ def test_no_secret_is_in_it(officer, look, published):
     assert "$argon2id$" not in text
 
 
+def test_a_secret_is_left_out_though_the_map_forgets_whose_it_is(officer, look, published):
+    """Then nothing says why it isn't exported, and it isn't."""
+    look.rows(
+        """UPDATE gdpr.data_map
+        SET category = NULL, label = NULL, purpose = NULL, lawful_basis = NULL, recipients = NULL, source = NULL,
+            erasure = 'keep', not_exported_because = NULL
+        WHERE table_name = 'passwords' AND is_secret"""
+    )
+    assert "$argon2id$" not in json.dumps(officer.value(EXPORT, published.user_id))
+
+
 def test_it_is_valid(officer, published):
     """Against the JSON Schema in examples/, which is one itself."""
     VALIDATOR.check_schema(SCHEMA)
@@ -112,6 +123,14 @@ def test_rows_come_in_a_stable_order_whatever_the_order_they_lie_in(officer, loo
     assert times == sorted(times)
 
 
+def test_rows_come_by_primary_key_whatever_other_index_there_is(officer, look, published):
+    """Alice's three answers are told by purpose first, though another index has them by their numbers."""
+    look.rows("CREATE INDEX ON gdpr.consents (revision)")
+    officer.rows("SELECT gdpr.record_consent(%s, 'analytics', false, '2026-11')", published.user_id)
+    told = [r["purpose"] for r in records(officer.value(EXPORT, published.user_id)) if r["record"] == "consent"]
+    assert told == ["analytics", "analytics", "marketing"]
+
+
 def test_the_rows_are_the_documents(officer, published):
     """Category, number within it from 1, and record: the stream and the document are from one source."""
     document = but_the_log(officer.value(EXPORT, published.user_id))
@@ -132,6 +151,27 @@ def test_each_category_says_why_and_for_how_long(officer, look, published):
     )
     assert {"record": "briefing", "period": "P7M", "from": None} in categories["briefings"]["retention"]
     assert categories["activity"]["lawful_bases"] == ["Art. 6(1)(a): your consent"]
+
+
+@pytest.mark.usefixtures("namesake")
+def test_tables_of_one_name_are_told_each_in_its_own_words(officer, look, published):
+    """What its rows are called, and what their columns are."""
+    look.rows("INSERT INTO other.one_time_tokens SELECT * FROM auth.one_time_tokens")
+    told = [
+        (r["record"], [key for key in r if "attempts" in key])
+        for r in records(officer.value(EXPORT, published.user_id))
+        if r["record"] in ("one-time code", "namesake")
+    ]
+    assert sorted(told) == [("namesake", ["its attempts"]), ("one-time code", ["attempts"])]
+
+
+@pytest.mark.usefixtures("namesake")
+def test_tables_of_one_name_are_kept_each_for_its_own_time(officer, published):
+    """And that time counts from what each of them calls so."""
+    [access] = [c for c in officer.value(EXPORT, published.user_id)["categories"] if c["category"] == "access"]
+    kept = {r["record"]: (r["period"], r["from"]) for r in access["retention"]}
+    assert kept["one-time code"] == ("P30D", "good until")
+    assert kept["namesake"] == ("P40D", "its good until")
 
 
 def test_a_reference_is_told_in_words(officer, published):

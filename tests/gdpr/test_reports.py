@@ -153,6 +153,19 @@ def test_who_joins_a_group_makes_no_difference_but_at_a_ten(dba, people, shown):
     dba.results_eq(FOLLOWERS, [(shown,)])
 
 
+def test_what_is_said_of_an_item_is_no_rating_of_a_briefing(dba):
+    """Ten people gave their briefing a 4; that they gave two of its items a 1 changes nothing."""
+    ids = gather(dba, 10)
+    dba.rows("RESET ROLE")
+    dba.rows(
+        """INSERT INTO pulsex.briefing_feedback (user_id, briefing_date, edition, item_id, rating)
+        SELECT user_id, '2020-02-29', 'morning', item_id, 1
+        FROM unnest(%s::uuid[]) AS user_id CROSS JOIN unnest('{s1,s2}'::text[]) AS item_id""",
+        ids,
+    )
+    dba.results_eq(MONTH, [(10, 4)])
+
+
 def test_who_withdrew_is_not_counted(dba):
     """Of ten, one withdraws: the day rests on consent and isn't shown; what people follow doesn't."""
     ids = gather(dba, 10)

@@ -108,6 +108,13 @@ def test_an_answered_request_is_open_no_more(privacy, published, request_id):
     privacy.throws_ok(EXTEND, "PT409", published.user_id, request_id, "late", "2024-02-10")
 
 
+def test_an_answer_is_to_one_request(privacy, published, request_id):
+    """The other that Alice has is open still."""
+    privacy.rows(COMPLETE, published.user_id, request_id, "fulfilled", None)
+    query = "SELECT details FROM gdpr.open_requests WHERE user_id = %s"
+    privacy.results_eq(query, [("Everything, please.",)], published.user_id)
+
+
 @pytest.mark.parametrize(
     ("outcome", "note", "sqlstate"),
     [("refused", None, "PT422"), ("partly_fulfilled", None, "PT422"), (None, "n", "PT422"), ("ignored", "n", "23514")],

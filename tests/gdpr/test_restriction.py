@@ -198,6 +198,19 @@ def test_lifting_hands_out_what_waited(dba, restricted):
     assert claimed(dba, "now") == {restricted.user_id}
 
 
+def test_lifting_hands_out_each_at_its_own_time(dba, published):
+    """Of two that were put off, one that was due meanwhile is due now, and tomorrow's is tomorrow."""
+    dba.rows("DELETE FROM pulsex.notification_queue")
+    tell = "SELECT pulsex.enqueue_notification(%s, 'in_app', 'topic_alert', p_scheduled_for => %s)"
+    told = {at: dba.value(tell, published.user_id, at) for at in ("now", "tomorrow")}
+    dba.rows(RESTRICT, published.user_id)
+    dba.rows("UPDATE pulsex.notification_queue SET available_at = available_at + interval '1 hour'")
+    dba.rows(LIFT, published.user_id)
+    due = "SELECT notification_id FROM pulsex.notification_queue WHERE available_at = %s::timestamptz"
+    for at, notification_id in told.items():
+        dba.results_eq(due, [(notification_id,)], at)
+
+
 def test_what_was_claimed_before_can_not_be_settled(dba, published):
     """A worker that holds a lease when the restriction begins is refused; lifted, the lease's end brings it back."""
     dba.rows(ATTEMPTED)

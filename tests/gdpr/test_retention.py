@@ -71,6 +71,22 @@ def test_the_time_is_the_data_maps(dba, published):
     dba.results_eq(APPLY, [(0,)])
 
 
+@pytest.mark.usefixtures("namesake")
+def test_tables_of_one_name_have_a_time_each(dba, published):
+    """Of another schema's table of the same name, which are kept for longer, nothing goes."""
+    expire(dba, published.user_id)
+    dba.rows("INSERT INTO other.one_time_tokens SELECT * FROM auth.one_time_tokens")
+    dba.results_eq(APPLY, [(1,)])
+    dba.results_eq("SELECT count(*) FROM other.one_time_tokens", [(2,)])
+
+
+def test_a_row_goes_though_something_in_it_is_null(dba, published):
+    """It is found by its primary key, and by no other index that there may be."""
+    expire(dba, published.user_id)
+    dba.rows("CREATE INDEX ON auth.one_time_tokens (user_id, used_at)")
+    dba.results_eq(APPLY, [(1,)])
+
+
 def test_a_batch_is_no_longer_than_asked(dba, published, database):
     """With a limit of one, one of two goes at a time."""
     for person in database.cast.values():
@@ -155,6 +171,16 @@ def test_any_sign_of_life_counts(dba, away, sign):
     dba.is_empty(INACTIVE)
 
 
+def test_what_the_officer_records_is_no_sign_of_life(dba, away):
+    """A letter says what Alice wants, not that she was here."""
+    dba.rows(
+        """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+        VALUES (%s, 'analytics', 9, true, '2026-01', 'officer')""",
+        away.user_id,
+    )
+    dba.results_eq(INACTIVE, [(away.user_id,)])
+
+
 def test_the_period_is_the_controllers(dba, away):
     """With four years in the settings nobody is inactive; taken back, nobody ever is."""
     dba.rows(SET, "inactive_after", "4 years", "a wish of the works council")
@@ -174,6 +200,13 @@ def test_who_is_restricted_or_held_is_not_inactive(dba, away, keeps):
     """Neither is erased for not being there."""
     dba.rows(keeps, away.user_id)
     dba.is_empty(INACTIVE)
+
+
+def test_a_hold_of_somebody_elses_keeps_nobody(dba, away, database):
+    """Bob's data is held, and Alice is inactive as before."""
+    hold = "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'ratings', 'a lawsuit')"
+    dba.rows(hold, database.cast["bob"].user_id)
+    dba.results_eq(INACTIVE, [(away.user_id,)])
 
 
 def test_the_inactive_are_told_before_they_are_erased(dba, away):
@@ -317,8 +350,13 @@ def test_maintenance_does_all_of_it(worker, dba, published):
     [
         "UPDATE pulsex.users SET status = 'restricted' WHERE user_id = %s",
         "INSERT INTO gdpr.holds (user_id, category, reason) VALUES (%s, 'ratings', 'a claim')",
-        """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
-        VALUES (%s, 'marketing', 100, TRUE, '2026-01', 'person')""",
+        # As it happens at the very time at which Bob, who is warned too, was last seen.
+        """WITH sign AS (
+            INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+            VALUES (%s, 'marketing', 100, TRUE, '2026-01', 'person') RETURNING user_id, recorded_at AS at
+        ) INSERT INTO gdpr.inactivity_warnings (user_id, last_active_at, warned_at, erase_after)
+        SELECT u.user_id, s.at, s.at + interval '1 day', s.at + interval '2 days'
+        FROM pulsex.users AS u CROSS JOIN sign AS s WHERE u.user_id <> s.user_id""",
     ],
     ids=["restricted", "held", "back"],
 )

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from mutants import generate, relevant, source
-from mutants.child import Seen
-from mutants.run import equivalent
+from mutants.child import Seen, WatchCalls
+from mutants.run import equivalent, log_of
 from pulsex.deploy import ROOT
 
 TAIL = "; END"
@@ -50,6 +50,14 @@ def test_the_likeliest_tests_come_first(every):
     seen[calls] = Seen(seconds=1, calls={"record_feedback"})
     killers = Counter({(mutant.names[:1], killer): 1})
     assert relevant.tests(mutant, seen, killers, 1)[:4] == [killer, relevant.BODIES, calls, names]
+
+
+def test_a_routine_that_raises_was_called_too(dba, request):
+    """Though the server counts only calls that return: its log tells."""
+    watch = WatchCalls(log_of(dba.connection))
+    dba.throws_ok("TRUNCATE gdpr.consents", "PT403")
+    watch.pytest_runtest_teardown(request.node)
+    assert watch.seen[request.node.nodeid].calls == {"refuse_rewriting"}
 
 
 def test_a_test_that_fails_without_a_mutant_is_not_asked(every):
