@@ -6751,8 +6751,8 @@ attempt); dead letters, and of those the ones that died within a day; and the li
 
 CREATE VIEW ops.health WITH (security_invoker='true', security_barrier='true') AS
  SELECT 'maintenance'::text AS name,
-    (COALESCE((max(t.succeeded_at) > (now() - '2 days'::interval)), false) AND (NOT COALESCE(bool_or((t.failed_at > (now() - '2 days'::interval))), false))) AS ok,
-    COALESCE(string_agg(((t.task || ': '::text) || t.error), '; '::text ORDER BY t.task), ('last ran '::text || max(t.succeeded_at)), 'has never run'::text) AS detail
+    (COALESCE((max(t.succeeded_at) FILTER (WHERE (t.task = 'maintenance'::text)) > (now() - '2 days'::interval)), false) AND (NOT COALESCE(bool_or((t.failed_at > (now() - '2 days'::interval))), false))) AS ok,
+    COALESCE(string_agg(((t.task || ': '::text) || t.error), '; '::text ORDER BY t.task), ('last ended '::text || max(t.succeeded_at) FILTER (WHERE (t.task = 'maintenance'::text))), 'has never come to its end'::text) AS detail
    FROM ops.maintenance_tasks t
 UNION ALL
  SELECT 'partitions ahead'::text AS name,

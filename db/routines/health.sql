@@ -140,10 +140,11 @@ replayed, null when none has been since it started (https://www.postgresql.org/d
 CREATE OR REPLACE VIEW ops.health WITH (security_invoker = TRUE, security_barrier = TRUE) AS
 SELECT
     'maintenance' AS name,
-    coalesce(max(t.succeeded_at) > now() - interval '2 days', FALSE)
+    coalesce(max(t.succeeded_at) FILTER (WHERE t.task = 'maintenance') > now() - interval '2 days', FALSE)
     AND NOT coalesce(bool_or(t.failed_at > now() - interval '2 days'), FALSE) AS ok,
     coalesce(
-        string_agg(t.task || ': ' || t.error, '; ' ORDER BY t.task), 'last ran ' || max(t.succeeded_at), 'has never run'
+        string_agg(t.task || ': ' || t.error, '; ' ORDER BY t.task),
+        'last ended ' || max(t.succeeded_at) FILTER (WHERE t.task = 'maintenance'), 'has never come to its end'
     ) AS detail
 FROM ops.maintenance_tasks AS t
 UNION ALL

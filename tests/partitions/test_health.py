@@ -147,10 +147,11 @@ def test_a_partitioned_table_that_nobody_registered_is_told(dba, look):
         ("SET failed_at = now() - interval '3 days', error = 'e' WHERE task = 'time zones'", True),
         ("SET succeeded_at = succeeded_at - interval '3 days'", False),
         ("SET succeeded_at = succeeded_at - interval '1 day'", True),
+        ("SET succeeded_at = succeeded_at - interval '3 days' WHERE task = 'maintenance'", False),
     ],
 )
 def test_maintenance_that_fails_or_stops_is_told(dba, look, change, ok):
-    """A task that failed the last time, or none that succeeded for two days."""
+    """A task that failed the last time, or no run that came to its end for two days."""
     dba.rows(f"UPDATE ops.maintenance_tasks {change}")
     assert look(CHECKS) == ([] if ok else [("maintenance",)])
 
@@ -158,7 +159,7 @@ def test_maintenance_that_fails_or_stops_is_told(dba, look, change, ok):
 def test_maintenance_that_never_ran_is_told(dba, look):
     """As after the first deploy, until a scheduler is set up."""
     dba.rows("DELETE FROM ops.maintenance_tasks")
-    assert look("SELECT name, detail FROM ops.health WHERE NOT ok") == [("maintenance", "has never run")]
+    assert look("SELECT name, detail FROM ops.health WHERE NOT ok") == [("maintenance", "has never come to its end")]
 
 
 @pytest.mark.parametrize("actor", ["alice", "sign_in", "privacy", "analyst"])
