@@ -43,9 +43,12 @@ CONNECTIONS = re.findall(r"^host=.*target_session_attrs=.*$", (ROOT / "README.md
 
 
 @pytest.fixture(scope="module")
-def servers(scratch_place) -> Iterator[Pair]:
-    """A primary and its standby, for tests that leave both as they are."""
+def servers(scratch_place, server) -> Iterator[Pair]:
+    """A primary and its standby, for tests that leave both as they are; what is changed elsewhere is changed there."""
     with pair(scratch_place) as servers:
+        if server.change:
+            with servers.on_primary() as dba:
+                dba.execute(server.change)
         yield servers
 
 
@@ -167,6 +170,23 @@ def test_the_primary_says_how_far_a_standby_is_behind(paused):
         asked = "SELECT standby, state, bytes_behind >= 100000 FROM ops.replication()"
         assert dba.execute(asked).fetchall() == [(SLOT, "streaming", True)]
         until(lambda: worker.execute(asked).fetchall() == [(SLOT, "connected", False)])
+
+
+@pytest.mark.parametrize(
+    "slot",
+    [
+        "pg_create_physical_replication_slot('other', TRUE, TRUE)",
+        "pg_create_logical_replication_slot('other', 'pgoutput')",
+    ],
+    ids=["of a base backup", "of logical decoding"],
+)
+def test_a_slot_that_no_standby_has_is_not_told_of(servers, slot):
+    """A temporary one is its session's, such as a base backup's; by a logical one others learn of changes."""
+    with servers.on_primary() as dba:
+        dba.execute(f"SELECT {slot}")
+        told = dba.execute("SELECT standby FROM ops.replication()").fetchall()
+        dba.execute("SELECT pg_drop_replication_slot('other')")
+    assert told == [(SLOT,)]
 
 
 @pytest.fixture
