@@ -197,11 +197,13 @@ def backing_up(servers: Pair) -> Iterator[psycopg.Connection]:
     with servers.on_primary() as dba:
         taker = psycopg.pq.PGconn.connect(make_conninfo(dba.info.dsn, replication="true").encode())
         taker.send_query(b"BASE_BACKUP (CHECKPOINT 'fast')")
-        until(lambda: dba.execute("SELECT FROM pg_stat_replication WHERE state = 'backup'").rowcount)
+        under_way = "SELECT FROM pg_stat_replication WHERE state = 'backup'"
+        until(lambda: dba.execute(under_way).rowcount)
         try:
             yield dba
         finally:
             taker.finish()
+            until(lambda: not dba.execute(under_way).rowcount)
 
 
 def test_a_base_backup_is_no_standby(servers):
