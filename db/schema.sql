@@ -4516,7 +4516,7 @@ BEGIN
         FROM auth.identities AS o
         WHERE p_channel = 'email' AND o.user_id = p_user_id AND o.provider = 'email' AND o.verified_at IS NOT NULL
     ) AS i ON TRUE
-    WHERE u.user_id = p_user_id AND p.user_id = p_user_id;
+    WHERE u.user_id = p_user_id;
 
     IF reason IS NULL AND not_before IS NOT NULL THEN
         reason := 'quiet_hours';
@@ -4937,7 +4937,7 @@ BEGIN
         )
         FROM pulsex.users AS u
         INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
-        WHERE u.user_id = p_user_id AND p.user_id = p_user_id
+        WHERE u.user_id = p_user_id
     );
 END
 $_$;
@@ -5152,7 +5152,7 @@ BEGIN
         CASE p_edition WHEN 'morning' THEN p.delivery_time WHEN 'evening' THEN p.evening_delivery_time END AS local_time
     INTO v_wish
     FROM pulsex.users AS u INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
-    WHERE u.user_id = p_user_id AND p.user_id = p_user_id AND u.status = 'active';
+    WHERE u.user_id = p_user_id AND u.status = 'active';
     IF v_wish.local_time IS NULL OR v_wish.delivery_days = '{}' THEN
         RETURN;
     END IF;

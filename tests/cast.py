@@ -45,7 +45,8 @@ ROWS = {
         VALUES (%(user_id)s, 'email', 'weekly_digest')""",
     "pulsex.unsubscribe_tokens": """INSERT INTO pulsex.unsubscribe_tokens
         (user_id, token_hash, channel, kind, expires_at)
-        VALUES (%(user_id)s, sha256('token'), 'email', 'weekly_digest', now() + interval '1 day')""",
+        SELECT %(user_id)s, sha256(convert_to(concat(%(user_id)s, '.', repeat('0', 64)), 'UTF8')), 'email',
+            'weekly_digest', now() + interval '1 day'""",
     # Released long since: it keeps nothing.
     "gdpr.holds": """INSERT INTO gdpr.holds (user_id, category, reason, placed_at, released_at)
         VALUES (%(user_id)s, 'ratings', 'a claim', now() - interval '2 days', now() - interval '1 day')""",

@@ -53,7 +53,7 @@ BEGIN
         )
         FROM pulsex.users AS u
         INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
-        WHERE u.user_id = p_user_id AND p.user_id = p_user_id
+        WHERE u.user_id = p_user_id
     );
 END
 $$;

@@ -82,7 +82,7 @@ BEGIN
         FROM auth.identities AS o
         WHERE p_channel = 'email' AND o.user_id = p_user_id AND o.provider = 'email' AND o.verified_at IS NOT NULL
     ) AS i ON TRUE
-    WHERE u.user_id = p_user_id AND p.user_id = p_user_id;
+    WHERE u.user_id = p_user_id;
 
     IF reason IS NULL AND not_before IS NOT NULL THEN
         reason := 'quiet_hours';

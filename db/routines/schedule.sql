@@ -83,7 +83,7 @@ BEGIN
         CASE p_edition WHEN 'morning' THEN p.delivery_time WHEN 'evening' THEN p.evening_delivery_time END AS local_time
     INTO v_wish
     FROM pulsex.users AS u INNER JOIN pulsex.user_preferences AS p ON p.user_id = u.user_id
-    WHERE u.user_id = p_user_id AND p.user_id = p_user_id AND u.status = 'active';
+    WHERE u.user_id = p_user_id AND u.status = 'active';
     IF v_wish.local_time IS NULL OR v_wish.delivery_days = '{}' THEN
         RETURN;
     END IF;

@@ -125,6 +125,19 @@ def test_sixty_days_count(briefed):
     briefed.worker().is_empty(at, who, day + timedelta(days=61))
 
 
+@pytest.mark.parametrize(("told", "done"), [(0, 1), (1, 0)], ids=["an old briefing", "an old event"])
+def test_sixty_days_count_of_both_briefings_and_events(stage, told, done):
+    """What is done with a briefing is forgotten with the older of the two days."""
+    day, who = stage.day + timedelta(days=told), stage.person.user_id
+    stage.worker().rows(PUBLISH, who, day, Jsonb({"sections": [section("science", "s1")]}))
+    at = stage.midnight + timedelta(days=done)
+    stage.put(who, event(at, "item_clicked", item_id="s1", briefing_date=str(day), edition="morning"))
+    learnt = "SELECT sum(interactions) FROM pulsex.topic_affinity(%s, %s) HAVING sum(interactions) > 0"
+    last = stage.midnight + timedelta(days=60)
+    stage.worker().results_eq(learnt, [(1,)], who, last)
+    stage.worker().is_empty(learnt, who, last + timedelta(days=1))
+
+
 def test_the_generator_is_told_the_same(briefed):
     """generation_context has the affinity of the topics that were rated."""
     briefed.rate(2, "s1")

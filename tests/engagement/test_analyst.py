@@ -67,6 +67,20 @@ def test_who_is_ahead_of_utc_is_counted(stage, crowd):
     assert len(stage.analyst().rows(RANGE, stage.day, stage.day)) == 1
 
 
+def test_a_range_has_its_own_dates(stage, crowd):
+    """Neither the briefing of the day before, nor that of the day after."""
+    for days in (-1, 0, 1):
+        crowd(10, briefing_date=str(stage.day + timedelta(days=days)))
+    dates = "SELECT briefing_date FROM pulsex.count_briefing_engagement(%s, %s)"
+    stage.analyst().results_eq(dates, [(stage.day,)], stage.day, stage.day)
+
+
+def test_only_reading_takes_time(stage, crowd):
+    """What another event says of milliseconds is no reading."""
+    crowd(10, event_type="opened", properties={"ms": 1000})
+    stage.analyst().results_eq(VIEW, [(stage.day, "morning", "opened", 10, 20, 0)], stage.day)
+
+
 @pytest.mark.parametrize(
     "bounds",
     [
@@ -118,3 +132,16 @@ def test_who_may_no_longer_be_counted_is_not(stage, crowd, left_out):
     assert len(stage.analyst().rows(VIEW, stage.day)) == 1
     stage.service().rows(left_out, stage.person.user_id)
     stage.analyst().is_empty(VIEW, stage.day)
+
+
+def test_who_consents_again_is_counted_again(stage, crowd):
+    """Alice is the tenth once more."""
+    crowd(9)
+    stage.put(stage.person.user_id, event(stage.midnight, "dwell", briefing_date=str(stage.day), edition="morning"))
+    for revision, is_granted in ((100, False), (101, True)):
+        stage.service().rows(
+            """INSERT INTO gdpr.consents (user_id, purpose, revision, is_granted, policy_version, recorded_by)
+            VALUES (%s, 'analytics', %s, %s, '2026-01', 'person')""",
+            stage.person.user_id, revision, is_granted,
+        )  # fmt: skip
+    assert len(stage.analyst().rows(VIEW, stage.day)) == 1

@@ -325,6 +325,13 @@ def test_an_event_of_seven_days_ago_is_known(alice, now):
     assert record(alice, sent | {"occurred_at": now.isoformat()}) == 0
 
 
+def test_an_event_of_longer_ago_is_not_looked_for(stage):
+    """Its id is new again."""
+    old = event(stage.now - OLDEST - TICK)
+    stage.put(stage.person.user_id, old)
+    assert stage.record(old | {"occurred_at": stage.now.isoformat()}) == 1
+
+
 def test_a_flaw_in_what_was_sent_before_is_a_flaw(alice, now, refused):
     """An event that is known already is validated all the same."""
     sent = event(now)

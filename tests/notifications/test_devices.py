@@ -6,8 +6,10 @@ import psycopg
 import pytest
 
 from tests.notifications.desk import LEASE, NOON
+from tests.notifications.meeting import blocked
 
 REGISTER = "SELECT pulsex.register_device(%s, %s, %s)"
+RETIRE = "SELECT pulsex.retire_device(%s, %s, %s)"
 LIVE = "SELECT platform, push_token FROM pulsex.devices WHERE retired_at IS NULL ORDER BY platform"
 
 
@@ -109,6 +111,24 @@ def test_what_a_worker_is_sending_isnt_cancelled(desk, worker, alice, phone):
     assert desk.state(told) == ("sent", None)
 
 
+@pytest.mark.commits
+def test_what_a_worker_leases_at_this_moment_isnt_cancelled(desk, alice, phone, database):
+    """Whoever retires the phone waits for the worker to have its lease, and then leaves that alone."""
+    told = desk.enqueue(alice)
+    device_id = alice.value("SELECT device_id FROM pulsex.devices WHERE push_token = 'phone'")
+    with (
+        psycopg.connect(database.url, user="pulsex_worker") as sender,
+        psycopg.connect(database.url, user="pulsex_worker") as provider,
+        ThreadPoolExecutor() as pool,
+    ):
+        sender.execute("SELECT pulsex.claim_notifications('one', p_at => %s)", [NOON])
+        retired = pool.submit(provider.execute, RETIRE, [alice.user_id, device_id, NOON])
+        blocked(database, provider)
+        sender.commit()
+        retired.result()
+    assert desk.state(told) == ("pending", None)
+
+
 def test_what_a_dead_worker_had_is_cancelled(desk, worker, alice, phone):
     """Its lease had ended: the attempt is in the history."""
     told = desk.enqueue(alice)
@@ -133,6 +153,24 @@ def test_one_device_of_several_is_retired_alone(desk, worker, alice, phone):
     told = desk.enqueue(alice)
     retire(worker, alice, at=NOON)
     assert desk.lease().notification_id == told
+
+
+def test_a_device_of_somebody_elses_is_not_retired(worker, alice, bob, service, phone):
+    """An id is a person's own: Bob's device of the same id keeps its token."""
+    service.rows(
+        """WITH same AS (
+            INSERT INTO pulsex.devices (user_id, device_id, platform, push_token)
+            SELECT %s, device_id, 'web', 'desktop' FROM pulsex.devices WHERE push_token = 'phone'
+            RETURNING user_id, device_id
+        )
+        INSERT INTO pulsex.push_token_owners (push_token_hash, user_id, device_id)
+        SELECT sha256('desktop'), user_id, device_id FROM same""",
+        bob.user_id,
+    )
+    retire(worker, alice, at=NOON)
+    service.results_eq(
+        "SELECT user_id FROM pulsex.push_token_owners WHERE push_token_hash = sha256('desktop')", [(bob.user_id,)]
+    )
 
 
 def test_the_old_owners_device_can_be_retired_late(worker, alice, bob, service, phone):
@@ -203,4 +241,4 @@ def test_two_accounts_at_once_on_one_phone(database):
 def retire(worker, person, at) -> None:
     """Have the provider say that a person's phone is unregistered."""
     device_id = person.value("SELECT device_id FROM pulsex.devices WHERE push_token = 'phone'")
-    worker.rows("SELECT pulsex.retire_device(%s, %s, %s)", person.user_id, device_id, at)
+    worker.rows(RETIRE, person.user_id, device_id, at)

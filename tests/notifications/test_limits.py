@@ -138,3 +138,17 @@ def test_two_workers_dont_wait_for_each_other(full, alice, database):
         blocked(database, two)
         holder.commit()
         assert first.result()[0][0] + second.result()[0][0] == 6
+
+
+@pytest.mark.commits
+def test_a_worker_of_one_channel_waits_for_nobody_at_another(full, alice, database):
+    """Both are limited; who serves the inbox holds its limit, and the pushes go on."""
+    full.worker.rows(LIMIT, "push", 60, 5)
+    full.fill(alice, 1, "push")
+    with (
+        psycopg.connect(database.url, user="pulsex_worker") as inbox,
+        psycopg.connect(database.url, user="pulsex_worker", options="-c lock_timeout=5s") as pushes,
+    ):
+        claim = "SELECT count(*) FROM pulsex.claim_notifications('one', p_channel => %s, p_at => %s)"
+        assert inbox.execute(claim, ["in_app", NOON]).fetchone() == (5,)
+        assert pushes.execute(claim, ["push", NOON]).fetchone() == (1,)

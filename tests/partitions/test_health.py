@@ -19,7 +19,8 @@ def next_month(today) -> str:
 
 @pytest.fixture
 def look(dba):
-    """Asks as the worker, in the transaction of whoever broke something."""
+    """Asks as the worker, in the transaction of whoever broke something; what the cast waits for isn't late in it."""
+    dba.rows("DELETE FROM pulsex.notification_queue")
 
     def rows(sql: str) -> list[tuple]:
         dba.rows("SET LOCAL ROLE pulsex_worker")
@@ -30,9 +31,9 @@ def look(dba):
     return rows
 
 
-def test_a_maintained_database_is_healthy(worker):
+def test_a_maintained_database_is_healthy(worker, look):
     """Every check is ok, and there are some."""
-    worker.is_empty(CHECKS)
+    assert look(CHECKS) == []
     worker.results_eq("SELECT count(*) > 5, count(*) = count(DISTINCT name) FROM ops.health", [(True, True)])
 
 

@@ -134,7 +134,13 @@ def following(first: throwaway.Throwaway, place: Path, settings: dict[str, objec
 
 @contextlib.contextmanager
 def pair(place: Path) -> Iterator[Pair]:
-    """Start a primary and its synchronous standby: a commit is acknowledged when it can be read on both."""
+    """Start a primary and its synchronous standby: a commit is acknowledged when it can be read on both.
+
+    The primary's log can be decoded too.
+    """
     settings = throwaway.settings(place) | {"postgres_args": DURABLE}
-    with primary(place) as first, following(first, place, settings, synchronous_commit="remote_apply") as servers:
+    with (
+        primary(place, "-c wal_level=logical") as first,
+        following(first, place, settings, synchronous_commit="remote_apply") as servers,
+    ):
         yield servers

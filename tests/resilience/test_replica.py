@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.conninfo import make_conninfo
 
 from pulsex.cluster import find_bin
 from pulsex.deploy import ROOT
@@ -43,9 +45,12 @@ CONNECTIONS = re.findall(r"^host=.*target_session_attrs=.*$", (ROOT / "README.md
 
 
 @pytest.fixture(scope="module")
-def servers(scratch_place) -> Iterator[Pair]:
-    """A primary and its standby, for tests that leave both as they are."""
+def servers(scratch_place, server) -> Iterator[Pair]:
+    """A primary and its standby, for tests that leave both as they are; what is changed elsewhere is changed there."""
     with pair(scratch_place) as servers:
+        if server.change:
+            with servers.on_primary() as dba:
+                dba.execute(server.change)
         yield servers
 
 
@@ -169,6 +174,44 @@ def test_the_primary_says_how_far_a_standby_is_behind(paused):
         until(lambda: worker.execute(asked).fetchall() == [(SLOT, "connected", False)])
 
 
+@pytest.mark.parametrize(
+    "slot",
+    [
+        "pg_create_physical_replication_slot('other', TRUE, TRUE)",
+        "pg_create_logical_replication_slot('other', 'pgoutput')",
+    ],
+    ids=["of a base backup", "of logical decoding"],
+)
+def test_a_slot_that_no_standby_has_is_not_told_of(servers, slot):
+    """A temporary one is its session's, such as a base backup's; by a logical one others learn of changes."""
+    with servers.on_primary() as dba:
+        dba.execute(f"SELECT {slot}")
+        told = dba.execute("SELECT standby FROM ops.replication()").fetchall()
+        dba.execute("SELECT pg_drop_replication_slot('other')")
+    assert told == [(SLOT,)]
+
+
+@contextlib.contextmanager
+def backing_up(servers: Pair) -> Iterator[psycopg.Connection]:
+    """Connect to the primary while a base backup is taken, of which nobody reads the files."""
+    with servers.on_primary() as dba:
+        taker = psycopg.pq.PGconn.connect(make_conninfo(dba.info.dsn, replication="true").encode())
+        taker.send_query(b"BASE_BACKUP (CHECKPOINT 'fast')")
+        under_way = "SELECT FROM pg_stat_replication WHERE state = 'backup'"
+        until(lambda: dba.execute(under_way).rowcount)
+        try:
+            yield dba
+        finally:
+            taker.finish()
+            until(lambda: not dba.execute(under_way).rowcount)
+
+
+def test_a_base_backup_is_no_standby(servers):
+    """To whoever may read statistics: the server sends to it as to a standby."""
+    with backing_up(servers) as dba:
+        assert dba.execute("SELECT standby FROM ops.replication()").fetchall() == [(SLOT,)]
+
+
 @pytest.fixture
 def disconnected(servers) -> Iterator[Pair]:
     """The pair while the standby doesn't know where its primary is."""
@@ -195,6 +238,13 @@ def test_a_standby_that_is_gone_is_told_on_both(disconnected):
         ok, detail = standby.execute(HEALTH).fetchone()
     assert not ok
     assert detail.startswith("this one: not connected")
+
+
+def test_a_base_backup_is_not_the_synchronous_one(disconnected):
+    """Nobody waits for it: the standby is missed all the same."""
+    with backing_up(disconnected) as dba:
+        missed = dba.execute("SELECT standby FROM ops.replication() WHERE state = 'not connected' ORDER BY 1")
+        assert missed.fetchall() == [(SLOT,), ("the synchronous one",)]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +279,7 @@ def where(example: str, ports: list[int], role: str = "pulsex_app") -> str:
     """Return one of the README's connection strings, of two servers here."""
     parts = psycopg.conninfo.conninfo_to_dict(example)
     here = {"host": "127.0.0.1,127.0.0.1", "port": ",".join(map(str, ports)), "dbname": harness.CAST, "user": role}
-    return psycopg.conninfo.make_conninfo(**(parts | here))
+    return make_conninfo(**(parts | here))
 
 
 def found(conninfo: str) -> tuple[int, int]:

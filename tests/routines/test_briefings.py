@@ -63,6 +63,15 @@ def test_the_same_again_has_the_version_of_its_edition(worker, published):
     worker.results_eq(PUBLISH, [(1,)], published.user_id, published.briefing_date, CONTENT)
 
 
+def test_the_same_again_has_the_version_of_its_date(worker, published):
+    """Tomorrow's is the second, and today's the first."""
+    today, tomorrow = published.briefing_date, published.briefing_date + DAY
+    worker.rows(PUBLISH, published.user_id, tomorrow, headed("A"))
+    worker.rows(PUBLISH, published.user_id, tomorrow, CONTENT)
+    for date, version in {today: 1, tomorrow: 2}.items():
+        worker.results_eq(PUBLISH, [(version,)], published.user_id, date, CONTENT)
+
+
 @pytest.mark.commits
 def test_publishing_the_same_again_changes_nothing(worker, dba, published):
     """The same content returns the same version and leaves the row untouched."""

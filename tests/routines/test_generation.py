@@ -1,5 +1,7 @@
 """What a generator is told about a person."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.cast import CONTENT
@@ -109,3 +111,10 @@ def test_what_is_not_there_is_not_marked(alice, bob, worker, published):
     bob.throws_ok(read, "PT404", alice.user_id, published.briefing_date, "morning")
     alice.throws_ok(read, "PT404", alice.user_id, published.briefing_date, "evening")
     worker.throws_ok(delivered, "PT404", alice.user_id, published.briefing_date, "evening")
+
+
+def test_a_briefing_of_another_date_is_not_marked(alice, worker, published):
+    """Of a date without a briefing none is, though the day before has one: PT404."""
+    tomorrow = published.briefing_date + timedelta(days=1)
+    alice.throws_ok("SELECT pulsex.mark_briefing_read(%s, %s)", "PT404", alice.user_id, tomorrow)
+    worker.throws_ok("SELECT pulsex.mark_briefing_delivered(%s, %s)", "PT404", alice.user_id, tomorrow)

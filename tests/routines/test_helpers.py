@@ -75,6 +75,30 @@ def test_a_schedule_moves_on_past_a_date(service, published):
     )
 
 
+def test_an_edition_that_ends_leaves_the_other(service, published):
+    """schedule_after of the evening, which Alice doesn't want, takes nothing from the morning's schedule."""
+    service.rows("SELECT pulsex.schedule_after(%s, 'evening', '2030-01-01', '2030-01-01Z')", published.user_id)
+    service.results_eq(
+        "SELECT edition FROM pulsex.briefing_schedule WHERE user_id = %s", [("morning",)], published.user_id
+    )
+
+
+def test_what_is_settled_of_one_edition_stays_parked_of_the_other(service, published):
+    """settle_briefing of a morning that was given up forgets that, and not that the evening was too."""
+    service.rows(
+        """INSERT INTO pulsex.briefing_schedule (user_id, edition, briefing_date, due_at)
+        VALUES (%s, 'evening', '2030-01-02', '2030-01-02Z')""",
+        published.user_id,
+    )
+    service.rows("UPDATE pulsex.briefing_schedule SET parked_date = '2030-01-01', parked_attempts = 5")
+    service.rows("SELECT pulsex.settle_briefing(%s, '2030-01-01', 'morning')", published.user_id)
+    service.results_eq(
+        "SELECT edition FROM pulsex.briefing_schedule WHERE user_id = %s AND parked_date IS NOT NULL",
+        [("evening",)],
+        published.user_id,
+    )
+
+
 def test_a_missing_partition_is_made_once(dba):
     """make_missing_partition makes the earliest that is missing, by name, and null when none is."""
     dba.rows("SET LOCAL ROLE pulsex_owner")

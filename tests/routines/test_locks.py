@@ -80,6 +80,9 @@ HELD = {
         "worker",
         """SELECT pulsex.publish_briefing('{user_id}', '{due}', '{{"sections": []}}')""",
     ),
+    "pulsex.unsubscribe": Held(
+        f"pulsex.unsubscribe_tokens {MINE}", "stranger", f"SELECT pulsex.unsubscribe('{{user_id}}.{'0' * 64}')"
+    ),
 }
 
 
