@@ -132,3 +132,17 @@ def test_expired_tokens_are_purged(worker, service, alice, bob):
     worker.results_eq("SELECT ops.purge_unsubscribe_tokens()", [(0,)])
     worker_sees = service.value("SELECT count(*) FROM pulsex.unsubscribe_tokens WHERE user_id = %s", bob.user_id)
     assert (worker_sees, bob.user_id) == (2, type(bob.user_id)(lasting[:36]))
+
+
+def test_what_expired_is_told_apart_by_whose_it_is(alice, bob, worker, service):
+    """Were Bob's hash the same as that of Alice's token, which has expired, his would stay."""
+    service.rows(
+        """INSERT INTO pulsex.unsubscribe_tokens (user_id, token_hash, channel, kind, created_at, expires_at)
+        SELECT user_id, sha256('one of both'), 'email', 'digest', now() - interval '9 days', now() + valid
+        FROM (VALUES (%s::uuid, interval '-1 day'), (%s, '1 day')) AS token (user_id, valid)""",
+        alice.user_id, bob.user_id,
+    )  # fmt: skip
+    worker.results_eq("SELECT ops.purge_unsubscribe_tokens()", [(1,)])
+    service.results_eq(
+        "SELECT user_id FROM pulsex.unsubscribe_tokens WHERE token_hash = sha256('one of both')", [(bob.user_id,)]
+    )
