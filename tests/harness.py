@@ -6,7 +6,8 @@ import contextlib
 import itertools
 import pickle
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,16 @@ CAST = "cast"
 # Where the run's scratch directory and the cluster to copy are, and a server that whoever runs the tests gives them.
 PREPARED = pytest.StashKey[tuple[str, str]]()
 SERVER = pytest.StashKey["Server"]()
+PATIENCE = 60.0  # seconds for what takes a tenth of one
+
+
+def until(done: Callable[[], object]) -> object:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := done()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+    return answer
 
 
 def prepare(place: Path) -> Path:

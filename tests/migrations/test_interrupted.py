@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,13 +16,13 @@ import pytest
 from pulsex import deploy, throwaway
 from pulsex.fingerprint import ROWS, Fingerprint, difference
 from tests import harness
+from tests.harness import PATIENCE, until
 from tests.migrations.releases import EXPAND, release
 from tests.migrations.walk import MIGRATIONS, take
 
 pytestmark = pytest.mark.xdist_group("interrupted")
 
 LATER = [migration for migration in MIGRATIONS if migration.stem > "004"]
-PATIENCE = 60.0  # seconds for what takes a tenth of one
 WAITING = """SELECT pid FROM pg_locks
     WHERE NOT granted AND relation = %s::regclass AND mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')"""
 UNFILLED = "SELECT FROM pulsex.user_topics WHERE followed_at IS NULL"
@@ -54,14 +53,6 @@ def url(server) -> Iterator[str]:
 def expand(tmp_path) -> Path:
     """The release whose second migration fills a column in batches."""
     return release(tmp_path, EXPAND)
-
-
-def until(done: Callable[[], object]) -> object:
-    """Ask until the answer is true, and return it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := done()):
-        assert time.monotonic() < deadline
-    return answer
 
 
 def waiting(url: str, table: str) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import psycopg
 
 from pulsex import cluster, throwaway
 from tests import harness
+from tests.harness import until
 
-PATIENCE = 60.0  # seconds for what takes a tenth of one
 # Unlike a cluster of the other tests: it flushes, and writes what a standby or a recovery needs.
 DURABLE = (
     "-h 127.0.0.1 -c wal_level=replica -c max_wal_senders=4 -c autovacuum=off -c logging_collector=off"
@@ -60,15 +59,6 @@ def copied(place: Path, backup: Path, signals: tuple[str, ...] = (), **conf: str
     """Start a server on a base backup, with the signal files and settings of a recovery."""
     settings = throwaway.settings(place) | {"postgres_args": DURABLE}
     return Copied(**settings, backup=backup, signals=signals, conf=conf)
-
-
-def until(done: Callable[[], object]) -> object:
-    """Ask until the answer is true, and return it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := done()):
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
-    return answer
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from tests.harness import until
 from tests.pooler.crowd import PROVE
 from tests.pooler.pooler import Pooler
 
@@ -34,14 +34,6 @@ def answer(conninfo: str) -> str:
     return next(field[1:] for field in fields if field[:1] == "C") if kind == b"E" else ""
 
 
-def come_true(what: Callable[[], bool]) -> None:
-    """Return when it has."""
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "it hasn't come true"
-        time.sleep(0.01)
-
-
 def test_a_full_server_says_so_and_keeps_a_place_for_the_superuser(database, dba, figures):
     """The next client is told 53300 (too_many_connections); when the others leave, nothing of them stays."""
     conninfo = psycopg.conninfo.make_conninfo(database.url, user="pulsex_app")
@@ -54,7 +46,7 @@ def test_a_full_server_says_so_and_keeps_a_place_for_the_superuser(database, dba
         assert answer(conninfo) == "53300"
         with psycopg.connect(database.url) as superuser:
             superuser.execute("SELECT")
-    come_true(lambda: dba.value(BACKENDS) == before)
+    until(lambda: dba.value(BACKENDS) == before)
     assert answer(conninfo) == ""
 
 
@@ -115,7 +107,7 @@ def test_who_waits_for_the_pool_is_served_when_it_is_free(small_pool, alice, dba
         with held(pooler, alice.token, 2):
             before = dba.value(BACKENDS)
             asked = [threads.submit(ask, pooler, alice.token) for _ in range(20)]
-            come_true(lambda: waiting(pooler) == 20)
+            until(lambda: waiting(pooler) == 20)
         assert [client.result(PATIENCE) for client in asked] == [alice.user_id] * 20
     assert dba.value(BACKENDS) == before
 
@@ -125,7 +117,7 @@ def test_more_clients_than_the_pooler_takes_are_told_so(small_pool, alice):
     pooler = small_pool(max_client_conn=2)
     with held(pooler, alice.token, 2):
         assert answer(pooler.conninfo()) in {"08P01", "53300"}  # before and since PgBouncer 1.21
-    come_true(lambda: answer(pooler.conninfo()) == "")
+    until(lambda: answer(pooler.conninfo()) == "")
 
 
 def test_who_hangs_up_while_waiting_keeps_nothing(small_pool, alice, dba):
@@ -135,7 +127,7 @@ def test_who_hangs_up_while_waiting_keeps_nothing(small_pool, alice, dba):
         before = dba.value(BACKENDS)
         client = pooler.connect()
         client.pgconn.send_query(b"SELECT 1")
-        come_true(lambda: waiting(pooler) == 1)
+        until(lambda: waiting(pooler) == 1)
         client.close()
     assert ask(pooler, alice.token) == alice.user_id
     assert waiting(pooler) == 0

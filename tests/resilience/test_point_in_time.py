@@ -16,8 +16,9 @@ from psycopg.types.json import Jsonb
 from pulsex import cluster
 from pulsex.fingerprint import Fingerprint, difference
 from tests import harness
+from tests.harness import until
 from tests.migrations.walk import take
-from tests.resilience.standby import base_backup, copied, primary, until
+from tests.resilience.standby import base_backup, copied, primary
 
 pytestmark = [pytest.mark.xdist_group("point in time"), pytest.mark.long]
 

@@ -16,7 +16,8 @@ from psycopg.conninfo import make_conninfo
 from pulsex.cluster import find_bin
 from pulsex.deploy import ROOT
 from tests import harness
-from tests.resilience.standby import SLOT, Pair, pair, until
+from tests.harness import until
+from tests.resilience.standby import SLOT, Pair, pair
 
 pytestmark = pytest.mark.xdist_group("replica")
 
