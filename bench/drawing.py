@@ -34,6 +34,13 @@ def draw(plot: Plot, file: Path) -> None:
             _shape(axis, shape, scale)
         if len(plot.series) > 1:
             axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        save(figure, file)
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure into a file, without its date and without blanks at the ends of lines."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     file.write_text("".join(f"{line.rstrip()}\n" for line in file.read_text().splitlines()))
 

@@ -108,6 +108,8 @@ def plot(samples: Sequence[Sample], happened: Sequence[tuple[float, str]], file:
     """Draw everything over time as SVG, with a line where there was a crash, and another where a failover."""
     from matplotlib.figure import Figure  # only `tox -e soak` has it
 
+    from bench.drawing import save
+
     figure = Figure(figsize=(12, 12), layout="constrained")
     for axes, name in zip(figure.subplots(4, 2, sharex=True).flat, ALLOWED, strict=True):
         axes.plot([sample.at / 60 for sample in samples], [sample.values[name] for sample in samples], linewidth=0.8)
@@ -116,5 +118,4 @@ def plot(samples: Sequence[Sample], happened: Sequence[tuple[float, str]], file:
         for at, what in happened:
             axes.axvline(at / 60, color="tab:red", linewidth=0.6, linestyle="-" if what == "failover" else ":")
     figure.supxlabel("minutes; dotted: a crash and a restart; solid: a failover to the standby")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    save(figure, file)
