@@ -13,10 +13,10 @@ DEFAULTS = "-h 127.0.0.1 -c logging_collector=off"
 
 
 @contextlib.contextmanager
-def server() -> Iterator[throwaway.Throwaway]:
-    """Yield a running cluster on disk with PostgreSQL's default settings, gone afterwards."""
+def server(arguments: str = DEFAULTS) -> Iterator[throwaway.Throwaway]:
+    """Yield a running cluster on disk, with PostgreSQL's default settings but for these, gone afterwards."""
     with throwaway.scratch(on_disk=True) as place:
-        settings = throwaway.settings(place) | {"initdb_args": "--auth=trust", "postgres_args": DEFAULTS}
+        settings = throwaway.settings(place) | {"initdb_args": "--auth=trust", "postgres_args": arguments}
         with throwaway.Throwaway(**settings) as running:
             yield running
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import psycopg.sql
 
-from bench import report
+from bench import durable, report
 from pulsex import deploy, throwaway
 
 # No fsync, no autovacuum that comes between: VACUUM is run where it belongs.
 SETTINGS = f"{throwaway.FAST} -c shared_buffers=2GB -c max_wal_size=8GB -c maintenance_work_mem=512MB -c jit=off"
 
 
-@contextlib.contextmanager
-def server() -> Iterator[throwaway.Throwaway]:
-    """Yield a running cluster on disk, gone afterwards."""
-    with throwaway.scratch(on_disk=True) as place:
-        settings = throwaway.settings(place) | {"initdb_args": "--auth=trust", "postgres_args": SETTINGS}
-        with throwaway.Throwaway(**settings) as running:
-            yield running
+def server() -> contextlib.AbstractContextManager[throwaway.Throwaway]:
+    """Run a cluster on disk that is gone afterwards."""
+    return durable.server(SETTINGS)
 
 
 def database(running: throwaway.Throwaway, name: str, db: Path = deploy.DB) -> str:
