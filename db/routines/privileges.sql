@@ -39,8 +39,8 @@ pulsex.forget_device, pulsex.unsubscribe, pulsex.require_page, pulsex.day_starts
 GRANT EXECUTE ON FUNCTION
 pulsex.due_briefings, pulsex.generation_context, pulsex.publish_briefing, pulsex.mark_briefing_delivered,
 ops.parked_briefings, ops.refresh_time_zones, auth.purge_expired, ops.claim_maintenance, ops.record_maintenance,
-pulsex.topic_affinity,
-ops.roll_up_engagement, ops.roll_up_marked_engagement, pulsex.enqueue_notification, pulsex.enqueue_notifications,
+pulsex.topic_affinity, ops.roll_up_engagement, ops.roll_up_marked_engagement, pulsex.enqueue_notification,
+pulsex.enqueue_notifications,
 pulsex.cancel_notification, pulsex.claim_notifications, pulsex.complete_notification, pulsex.complete_notifications,
 pulsex.fail_notification, pulsex.await_notifications,
 pulsex.retire_device, pulsex.issue_unsubscribe_token, ops.limit_channel, ops.count_queue, ops.dead_notifications,
