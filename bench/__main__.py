@@ -60,8 +60,8 @@ def main() -> int:
     """Run the parts that were named; return 0 when every target was met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="NAME", help=", ".join(PARTS))
-    parser.add_argument("--scale", type=float, default=1, help="so many times the data, where a part grows with it")
-    parser.add_argument("--large", action="store_true", help="the largest size too, where a part has one")
+    parser.add_argument("--scale", type=float, default=1, help="so many times the people, of concurrency")
+    parser.add_argument("--large", action="store_true", help="the largest size too, of growth")
     parser.add_argument("--quick", action="store_true", help="a smoke test of some seconds that writes nothing")
     asked = parser.parse_args()
     options = Options(scale=asked.scale, large=asked.large, quick=asked.quick)

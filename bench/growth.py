@@ -204,7 +204,7 @@ class Crew:
 
 def run(options: Options) -> bool:
     """Measure, print, and tell whether no operation takes more than MOST times as long beside ten times as much."""
-    sizes = QUICK if options.quick else tuple(int(size * options.scale) for size in SIZES)
+    sizes = QUICK if options.quick else SIZES
     with fast.server() as running, ExitStack() as stack:
         places = [Place(f"{size:,}", fast.database(running, f"with_{size}"), size) for size in sizes]
         twin = places[-1]

@@ -129,7 +129,7 @@ class Index:
 
 def run(options: Options) -> bool:
     """Measure, print, and tell whether every index that is there for speed is known and pays for itself."""
-    people, rare = options.size(int(PEOPLE * options.scale), 500), options.size(RARE, 500)
+    people, rare = options.size(PEOPLE, 500), options.size(RARE, 500)
     with everything.database(people, rare) as url, psycopg.connect(url, autocommit=True) as dba:
         measure = Measure(dba, people, everything.person(dba))
         found = [Index(*row) for row in dba.execute(INDEXES).fetchall()]

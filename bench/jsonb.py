@@ -96,7 +96,7 @@ CLEAN = "SELECT gin_clean_pending_list(relid) FROM pg_partition_tree(%s) WHERE i
 
 def run(options: Options) -> bool:
     """Measure, print, and tell whether what was chosen is no worse than what wasn't."""
-    old, new = options.size(int(OLD * options.scale), 2), options.size(int(NEW * options.scale), 20)
+    old, new = options.size(OLD, 2), options.size(NEW, 20)
     count = options.size(DOCUMENTS, 50)
     with fast.server() as running:
         url = fast.database(running, "pulsex")

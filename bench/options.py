@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """How much to measure: ``scale`` multiplies the data of parts that grow with it, ``large`` adds the largest size.
+    """How much to measure: ``scale`` multiplies the people of ``concurrency``, ``large`` adds a size to ``growth``.
 
     ``quick`` is a smoke test: every part in some seconds, and what comes out is no measurement and written nowhere.
     """
