@@ -61,8 +61,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.query_patterns IS
-'What a text in lower case is LIKE when one of a query''s first ten words is likely to stand in it, as it is written or
-in another form; stop words aside. Null when there are no others.';
+'What a text in lower case is LIKE if one of a query''s first ten words is likely to be in it: each as it is written,
+and its stem; not the stop words. Null when there are no others.';
 
 CREATE OR REPLACE FUNCTION pulsex.briefing_snippet(
     p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]
@@ -73,25 +73,25 @@ DECLARE
     c_style constant text := 'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10';
     v_sections jsonb := p_content -> 'sections';
     v_items jsonb := jsonb_path_query_array(v_sections, '$[*].items[*]');
-    v_text text := CASE WHEN lower(p_title) LIKE ANY (p_patterns) THEN p_title END;
+    v_parts text[] := CASE WHEN lower(p_title) LIKE ANY (p_patterns) THEN ARRAY[p_title] END;
     v_part text;
     v_snippet text;
 BEGIN
     FOR v_n IN 0 .. jsonb_array_length(v_items) - 1 LOOP
         v_part := concat_ws(' … ', v_items -> v_n ->> 'title', v_items -> v_n ->> 'summary');
         IF lower(v_part) LIKE ANY (p_patterns) THEN
-            v_text := concat_ws(' … ', v_text, v_part);
+            v_parts := array_append(v_parts, v_part);
         END IF;
     END LOOP;
-    IF v_text IS NULL THEN
+    IF v_parts IS NULL THEN
         FOR v_n IN 0 .. jsonb_array_length(v_sections) - 1 LOOP
             v_part := v_sections -> v_n ->> 'headline';
             IF lower(v_part) LIKE ANY (p_patterns) THEN
-                v_text := concat_ws(' … ', v_text, v_part);
+                v_parts := array_append(v_parts, v_part);
             END IF;
         END LOOP;
     END IF;
-    v_snippet := ts_headline(p_config, pulsex.escape_html(v_text), p_query, c_style);
+    v_snippet := ts_headline(p_config, pulsex.escape_html(array_to_string(v_parts, ' … ')), p_query, c_style);
     IF v_snippet LIKE '%<mark>%' THEN
         RETURN v_snippet;
     END IF;
@@ -99,10 +99,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_snippet IS
-'A search''s snippet of one briefing: the words of p_query, in p_config''s language, in <mark>. To cite costs what is
-read, so only those of title and items that p_patterns (pulsex.query_patterns) find, or else such headlines, are; where
-that marks nothing (city, of cities; words in different parts), pulsex.briefing_text. Loops, since a query costs more
-than the few parts that there are.';
+'What a search cites of a briefing, as HTML, with the words of p_query in <mark>. ts_headline() costs by the word it
+reads, so it reads those of title and items that are like one of p_patterns (pulsex.query_patterns), or else such
+headlines. Where it marks nothing there (in city for cities; or a word that must be there is in a headline alone), it
+reads pulsex.briefing_text. Loops rather than a query, which costs more to begin than the few parts take.';
 
 CREATE OR REPLACE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer DEFAULT 20)
 RETURNS TABLE (briefing_date date, edition text, title text, snippet text, rank real)
@@ -132,7 +132,8 @@ BEGIN
     SELECT
         found.briefing_date, found.edition, found.title,
         pulsex.briefing_snippet(
-            found.title, found.content, v_config, v_query, (SELECT pulsex.query_patterns(v_config, p_query))
+            found.title, found.content, v_config, v_query,
+            (SELECT pulsex.query_patterns(v_config, p_query))  -- once, and only if something is found
         ),
         found.rank
     FROM (
