@@ -4119,6 +4119,47 @@ COMMENT ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_loca
 p_locale. Nothing for content larger than a briefing may be: it is refused for its size, and not for its words in
 here.';
 
+CREATE FUNCTION pulsex.briefing_snippet(p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $_$
+DECLARE
+    c_style constant text := 'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10';
+    v_sections jsonb := p_content -> 'sections';
+    v_items jsonb := jsonb_path_query_array(v_sections, '$[*].items[*]');
+    v_parts text[] := CASE WHEN lower(p_title) LIKE ANY (p_patterns) THEN ARRAY[p_title] END;
+    v_part text;
+    v_snippet text;
+BEGIN
+    FOR v_n IN 0 .. jsonb_array_length(v_items) - 1 LOOP
+        v_part := concat_ws(' … ', v_items -> v_n ->> 'title', v_items -> v_n ->> 'summary');
+        IF lower(v_part) LIKE ANY (p_patterns) THEN
+            v_parts := array_append(v_parts, v_part);
+        END IF;
+    END LOOP;
+    IF v_parts IS NULL THEN
+        FOR v_n IN 0 .. jsonb_array_length(v_sections) - 1 LOOP
+            v_part := v_sections -> v_n ->> 'headline';
+            IF lower(v_part) LIKE ANY (p_patterns) THEN
+                v_parts := array_append(v_parts, v_part);
+            END IF;
+        END LOOP;
+    END IF;
+    v_snippet := ts_headline(p_config, pulsex.escape_html(array_to_string(v_parts, ' … ')), p_query, c_style);
+    IF v_snippet LIKE '%<mark>%' THEN
+        RETURN v_snippet;
+    END IF;
+    RETURN ts_headline(p_config, pulsex.briefing_text(p_title, p_content), p_query, c_style);
+END
+$_$;
+
+ALTER FUNCTION pulsex.briefing_snippet(p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.briefing_snippet(p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]) IS 'What a search cites of a briefing, as HTML, with the words of p_query in <mark>. ts_headline() costs by the word it
+reads, so it reads those of title and items that are like one of p_patterns (pulsex.query_patterns), or else such
+headlines. Where it marks nothing there (in city for cities; or a word that must be there is in a headline alone), it
+reads pulsex.briefing_text. Loops rather than a query, which costs more to begin than the few parts take.';
+
 CREATE FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
@@ -4129,7 +4170,7 @@ BEGIN
     SELECT concat_ws(' … ', p_title, string_agg(concat_ws(' … ', item ->> 'title', item ->> 'summary'), ' … '))
     INTO v_text
     FROM jsonb_path_query(p_content, '$.sections[*].items[*]') AS item;
-    RETURN replace(replace(replace(v_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
+    RETURN pulsex.escape_html(v_text);
 END
 $_$;
 
@@ -4774,6 +4815,14 @@ same p_dedup_key waits. Errors: PT422 p_priority or p_max_attempts out of bounds
 value out of bounds; 23502 another null; 22008 a p_scheduled_for at the far end of the calendar; PT403 somebody was
 restricted at that very moment: nothing has changed, call it again.';
 
+CREATE FUNCTION pulsex.escape_html(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN replace(replace(replace(p_text, '&'::text, '&amp;'::text), '<'::text, '&lt;'::text), '>'::text, '&gt;'::text);
+
+ALTER FUNCTION pulsex.escape_html(p_text text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.escape_html(p_text text) IS 'The HTML that shows a text.';
+
 CREATE FUNCTION pulsex.event_shape_error(p_event jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_event) <> 'object'::text) THEN 'is not an object'::text WHEN ((p_event - '{event_id,event_type,occurred_at,briefing_date,edition,item_id,properties}'::text[]) <> '{}'::jsonb) THEN 'has an unknown key'::text WHEN (((p_event ->> 'event_id'::text) ~~ '________-____-____-____-____________'::text) IS NOT TRUE) THEN 'event_id is not a UUID'::text WHEN (((((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%Z'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%+__:__'::text) OR ((p_event ->> 'occurred_at'::text) ~~ '____-__-__T__:__:__%-__:__'::text)) AND (strpos((p_event ->> 'occurred_at'::text), ' '::text) = 0) AND (upper((rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text) COLLATE "C")) = lower((rtrim(substr((p_event ->> 'occurred_at'::text), 20), 'Z'::text) COLLATE "C")))) IS NOT TRUE) THEN 'occurred_at is not a time with its offset'::text WHEN (((p_event ->> 'briefing_date'::text) !~~ '____-__-__'::text) OR (strpos((p_event ->> 'briefing_date'::text), ' '::text) > 0)) THEN 'briefing_date is not a date'::text WHEN (jsonb_typeof((p_event -> 'item_id'::text)) <> ALL (ARRAY['string'::text, 'null'::text])) THEN 'item_id is not a string'::text ELSE NULL::text END;
@@ -5269,6 +5318,23 @@ $$;
 ALTER FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) IS 'Frees a row of the queue, not to be claimed before p_until; p_reason and p_error, where there is one, say why.';
+
+CREATE FUNCTION pulsex.query_patterns(p_config regconfig, p_query text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+BEGIN
+    RETURN array_agg(DISTINCT '%' || form || '%')
+    FROM (SELECT * FROM regexp_split_to_table(lower(p_query), '\W+') AS word LIMIT 10) AS words
+    CROSS JOIN LATERAL unnest(to_tsvector(p_config, words.word)) AS stem
+    CROSS JOIN LATERAL unnest(ARRAY[words.word, stem.lexeme]) AS form;
+END
+$$;
+
+ALTER FUNCTION pulsex.query_patterns(p_config regconfig, p_query text) OWNER TO pulsex_service;
+
+COMMENT ON FUNCTION pulsex.query_patterns(p_config regconfig, p_query text) IS 'What a text in lower case is LIKE if one of a query''s first ten words is likely to be in it: each as it is written,
+and its stem; not the stop words. Null when there are no others.';
 
 CREATE FUNCTION pulsex.queue_levels(p_channel text) RETURNS TABLE(channel text, priority smallint, due_at timestamp with time zone)
     LANGUAGE plpgsql STABLE ROWS 5
@@ -5769,9 +5835,9 @@ BEGIN
     RETURN QUERY
     SELECT
         found.briefing_date, found.edition, found.title,
-        ts_headline(
-            v_config, pulsex.briefing_text(found.title, found.content), v_query,
-            'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10'
+        pulsex.briefing_snippet(
+            found.title, found.content, v_config, v_query,
+            (SELECT pulsex.query_patterns(v_config, p_query))  -- once, and only if something is found
         ),
         found.rank
     FROM (
@@ -8372,6 +8438,8 @@ GRANT ALL ON FUNCTION pulsex.briefing_history(p_user_id uuid, p_before date, p_l
 
 REVOKE ALL ON FUNCTION pulsex.briefing_search(p_title text, p_content jsonb, p_locale text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pulsex.briefing_snippet(p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.cancel_notification(p_user_id uuid, p_notification_id uuid, p_at timestamp with time zone) FROM PUBLIC;
@@ -8411,6 +8479,8 @@ GRANT ALL ON FUNCTION pulsex.enqueue_notification(p_user_id uuid, p_channel text
 
 REVOKE ALL ON FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pulsex.enqueue_notifications(p_user_ids uuid[], p_channel text, p_kind text, p_payload jsonb, p_scheduled_for timestamp with time zone, p_dedup_key text, p_priority integer, p_max_attempts integer) TO pulsex_worker;
+
+REVOKE ALL ON FUNCTION pulsex.escape_html(p_text text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.event_shape_error(p_event jsonb) FROM PUBLIC;
 
@@ -8463,6 +8533,8 @@ REVOKE ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date d
 GRANT ALL ON FUNCTION pulsex.publish_briefing(p_user_id uuid, p_briefing_date date, p_content jsonb, p_title text, p_edition text) TO pulsex_worker;
 
 REVOKE ALL ON FUNCTION pulsex.put_off(p_row pulsex.notification_queue, p_until timestamp with time zone, p_reason text, p_error text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pulsex.query_patterns(p_config regconfig, p_query text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pulsex.queue_levels(p_channel text) FROM PUBLIC;
 

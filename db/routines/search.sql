@@ -30,6 +30,11 @@ END
 $$;
 COMMENT ON FUNCTION pulsex.require_page IS 'Errors: PT422 unless p_limit is 1 to 100.';
 
+CREATE OR REPLACE FUNCTION pulsex.escape_html(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN replace(replace(replace(p_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
+COMMENT ON FUNCTION pulsex.escape_html IS 'The HTML that shows a text.';
+
 CREATE OR REPLACE FUNCTION pulsex.briefing_text(p_title text, p_content jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -39,11 +44,65 @@ BEGIN
     SELECT concat_ws(' … ', p_title, string_agg(concat_ws(' … ', item ->> 'title', item ->> 'summary'), ' … '))
     INTO v_text
     FROM jsonb_path_query(p_content, '$.sections[*].items[*]') AS item;
-    RETURN replace(replace(replace(v_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
+    RETURN pulsex.escape_html(v_text);
 END
 $$;
 COMMENT ON FUNCTION pulsex.briefing_text IS
 'Title, item titles and summaries in one text to cite from, escaped for HTML.';
+
+CREATE OR REPLACE FUNCTION pulsex.query_patterns(p_config regconfig, p_query text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    RETURN array_agg(DISTINCT '%' || form || '%')
+    FROM (SELECT * FROM regexp_split_to_table(lower(p_query), '\W+') AS word LIMIT 10) AS words
+    CROSS JOIN LATERAL unnest(to_tsvector(p_config, words.word)) AS stem
+    CROSS JOIN LATERAL unnest(ARRAY[words.word, stem.lexeme]) AS form;
+END
+$$;
+COMMENT ON FUNCTION pulsex.query_patterns IS
+'What a text in lower case is LIKE if one of a query''s first ten words is likely to be in it: each as it is written,
+and its stem; not the stop words. Null when there are no others.';
+
+CREATE OR REPLACE FUNCTION pulsex.briefing_snippet(
+    p_title text, p_content jsonb, p_config regconfig, p_query tsquery, p_patterns text[]
+) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    c_style constant text := 'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10';
+    v_sections jsonb := p_content -> 'sections';
+    v_items jsonb := jsonb_path_query_array(v_sections, '$[*].items[*]');
+    v_parts text[] := CASE WHEN lower(p_title) LIKE ANY (p_patterns) THEN ARRAY[p_title] END;
+    v_part text;
+    v_snippet text;
+BEGIN
+    FOR v_n IN 0 .. jsonb_array_length(v_items) - 1 LOOP
+        v_part := concat_ws(' … ', v_items -> v_n ->> 'title', v_items -> v_n ->> 'summary');
+        IF lower(v_part) LIKE ANY (p_patterns) THEN
+            v_parts := array_append(v_parts, v_part);
+        END IF;
+    END LOOP;
+    IF v_parts IS NULL THEN
+        FOR v_n IN 0 .. jsonb_array_length(v_sections) - 1 LOOP
+            v_part := v_sections -> v_n ->> 'headline';
+            IF lower(v_part) LIKE ANY (p_patterns) THEN
+                v_parts := array_append(v_parts, v_part);
+            END IF;
+        END LOOP;
+    END IF;
+    v_snippet := ts_headline(p_config, pulsex.escape_html(array_to_string(v_parts, ' … ')), p_query, c_style);
+    IF v_snippet LIKE '%<mark>%' THEN
+        RETURN v_snippet;
+    END IF;
+    RETURN ts_headline(p_config, pulsex.briefing_text(p_title, p_content), p_query, c_style);
+END
+$$;
+COMMENT ON FUNCTION pulsex.briefing_snippet IS
+'What a search cites of a briefing, as HTML, with the words of p_query in <mark>. ts_headline() costs by the word it
+reads, so it reads those of title and items that are like one of p_patterns (pulsex.query_patterns), or else such
+headlines. Where it marks nothing there (in city for cities; or a word that must be there is in a headline alone), it
+reads pulsex.briefing_text. Loops rather than a query, which costs more to begin than the few parts take.';
 
 CREATE OR REPLACE FUNCTION pulsex.search_briefings(p_user_id uuid, p_query text, p_limit integer DEFAULT 20)
 RETURNS TABLE (briefing_date date, edition text, title text, snippet text, rank real)
@@ -72,9 +131,9 @@ BEGIN
     RETURN QUERY
     SELECT
         found.briefing_date, found.edition, found.title,
-        ts_headline(
-            v_config, pulsex.briefing_text(found.title, found.content), v_query,
-            'StartSel=<mark>, StopSel=</mark>, MaxFragments=2, MaxWords=25, MinWords=10'
+        pulsex.briefing_snippet(
+            found.title, found.content, v_config, v_query,
+            (SELECT pulsex.query_patterns(v_config, p_query))  -- once, and only if something is found
         ),
         found.rank
     FROM (
