@@ -6,18 +6,18 @@ CREATE OR REPLACE FUNCTION pulsex.update_preferences(p_user_id uuid, p_changes j
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
-    v_unknown text;
+    v_unknown jsonb;
 BEGIN
     IF jsonb_typeof(p_changes) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'the changes must be a JSON object' USING ERRCODE = 'PT422';
     END IF;
-    SELECT string_agg(key, ', ' ORDER BY key) INTO v_unknown FROM jsonb_object_keys(p_changes) AS key
-    WHERE key NOT IN (
-        'delivery_time', 'evening_delivery_time', 'delivery_days', 'quiet_hours_start', 'quiet_hours_end', 'max_items',
-        'channels', 'settings'
-    );
-    IF v_unknown IS NOT NULL THEN
-        RAISE EXCEPTION 'no such preference: %', v_unknown USING ERRCODE = 'PT422';
+    v_unknown := p_changes - '{
+        delivery_time,evening_delivery_time,delivery_days,quiet_hours_start,quiet_hours_end,max_items,channels,settings
+    }'::text[];
+    IF v_unknown <> '{}' THEN
+        RAISE EXCEPTION 'no such preference: %', (
+            SELECT string_agg(key, ', ' ORDER BY key) FROM jsonb_object_keys(v_unknown) AS key
+        ) USING ERRCODE = 'PT422';
     END IF;
 
     UPDATE pulsex.user_preferences AS p

@@ -158,6 +158,14 @@ def test_a_time_is_an_instant(now, refused, at):
     assert refused([event(now, occurred_at=at)]) == "0"
 
 
+@pytest.mark.parametrize("ending", [":A8Z", ":0_Z", ":0/Z", ":0S-09:30", ":08+\t0:00", ":08+00:-0"])
+def test_a_time_has_digits_where_digits_belong(alice, now, refused, ending):
+    """No letter there is read as a zone, and nothing else is read over."""
+    at = (now - timedelta(days=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+    assert refused([event(now, occurred_at=at + ending)]) == "0"
+    assert record(alice, event(now, occurred_at=at + ":08Z")) == 1
+
+
 @pytest.mark.parametrize("style", ["MDY", "DMY", "YMD"])
 @pytest.mark.parametrize("key", ["briefing_date", "occurred_at"])
 def test_dates_are_read_alike_under_every_datestyle(alice, now, refused, style, key):
@@ -231,8 +239,12 @@ def test_an_edition_is_morning_or_evening(now, refused, edition):
 
 
 @pytest.mark.parametrize(
-    "day", ["2026-02-30", "0000-01-01", "infinity", "today", "", "2026-1-01", "2026-01-01T", "\u0662026-01-01"]
-)
+    "day",
+    [
+        "2026-02-30", "0000-01-01", "infinity", "today", "", "2026-1-01", "2026-01-01T", "\u0662026-01-01",
+        "2026-01-2-", "2026-01-2:", "2026--1-25", "2026-01-2\t", "/026-01-25", "2026-01-2Z",
+    ],
+)  # fmt: skip
 def test_a_briefing_date_is_a_date(now, refused, day):
     """Year, month and day, of a calendar."""
     assert refused([event(now, briefing_date=day)]) == "0"
@@ -323,6 +335,13 @@ def test_an_event_of_seven_days_ago_is_known(alice, now):
     record(alice, sent)
     assert record(alice, sent, sent | {"occurred_at": now.isoformat()} | {"event_id": str(uuid4())}) == 1
     assert record(alice, sent | {"occurred_at": now.isoformat()}) == 0
+
+
+def test_an_event_further_ahead_than_may_be_sent_is_known(stage):
+    """A batch that this one waited for may have begun later, so that its events may be further ahead."""
+    ahead = event(stage.now + NEWEST + timedelta(minutes=1))
+    stage.put(stage.person.user_id, ahead)
+    assert stage.record(ahead | {"occurred_at": stage.now.isoformat()}) == 0
 
 
 def test_an_event_of_longer_ago_is_not_looked_for(stage):

@@ -15,7 +15,7 @@ from tests.actors import Actor
 
 PEOPLE, READERS, DAYS = 5000, 400, 80
 # People like Alice; some of them with her briefing of every day, some of those rated, and an inbox. Without triggers:
-# what they would write, the log above all, is nothing that these queries read.
+# what they would write, the log above all, is nothing that these queries read. Events are newer than the last vacuum.
 LOAD = """
 SET session_replication_role = replica;
 SELECT ops.ensure_partitions(p_since => current_date - %(days)s);
@@ -34,7 +34,11 @@ SELECT p.user_id, 'in_app', 'briefing_ready', 'sent', now(), CASE WHEN n % 10 > 
 FROM person AS p, generate_series(1, 40) AS n;
 INSERT INTO auth.sessions (user_id, token_hash, family_id, expires_at)
 SELECT user_id, sha256(uuid_send(uuidv7())), uuidv7(), now() + interval '1 day' FROM person, generate_series(1, 3);
-VACUUM ANALYZE
+VACUUM ANALYZE;
+INSERT INTO pulsex.engagement_events (user_id, occurred_at, event_id, event_type)
+SELECT p.user_id, now() - n * interval '15 minutes', uuidv7(), 'opened'
+FROM generate_series(1, 600) AS n, (SELECT user_id FROM person ORDER BY user_id LIMIT 20) AS p;
+ANALYZE pulsex.engagement_events
 """
 # Plans of every statement, those inside routines too, sent to the client with what they really read.
 AUTO_EXPLAIN = {

@@ -45,6 +45,11 @@ BUDGETS = {
         "briefings_pkey", 4, 150,
     ),
     "rate": budget("SELECT pulsex.record_feedback(%(me)s, %(today)s, 2::smallint)", "users_pk", 0, 40),
+    "one event of a person with 600": budget(
+        """SELECT pulsex.record_events(%(me)s, jsonb_build_array(jsonb_build_object(
+            'event_id', gen_random_uuid(), 'event_type', 'opened', 'occurred_at', now())))""",
+        "users_pk consents_pk engagement_events_pkey", 2, 50,
+    ),
     "preferences": budget("SELECT * FROM pulsex.user_preferences WHERE user_id = %(me)s", "user_preferences_pk", 0, 6),
     "unread notifications": budget(
         """SELECT * FROM pulsex.notifications WHERE user_id = %(me)s AND read_at IS NULL AND state = 'sent'
