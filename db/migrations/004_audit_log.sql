@@ -229,7 +229,7 @@ DECLARE
     v_argument text;
     v_column text;
     v_details jsonb;
-    v_event_id uuid;  -- not used: an assignment calls the function as it is, PERFORM would make a query of it
+    v_event_id uuid;  -- unread: an assignment just calls a function, while PERFORM runs a query
 BEGIN
     IF TG_OP = 'DELETE' THEN
         -- Nothing is written about who is being erased, so nothing is worked out.
@@ -241,8 +241,7 @@ BEGIN
     v_new := to_jsonb(NEW);
     IF v_is_update THEN
         v_same := ARRAY(
-            SELECT n.key FROM (SELECT jsonb_object_keys(v_new) AS key) AS n
-            WHERE v_new -> n.key = v_old -> n.key OR n.key = 'updated_at'
+            SELECT n.key FROM jsonb_each(v_new) AS n WHERE n.value = v_old -> n.key OR n.key = 'updated_at'
         );
     END IF;
     FOREACH v_argument IN ARRAY TG_ARGV[1:] LOOP
