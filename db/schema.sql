@@ -52,7 +52,7 @@ CREATE DOMAIN audit.table_name AS text
 
 ALTER DOMAIN audit.table_name OWNER TO pulsex_owner;
 
-COMMENT ON DOMAIN audit.table_name IS 'A table as schema.table, each a lower-case name of at most 63 characters.';
+COMMENT ON DOMAIN audit.table_name IS 'A table as schema.table, in lower-case letters, digits and underscores; 127 octets at most.';
 
 CREATE FUNCTION audit.begin_erasure(p_user_id uuid) RETURNS void
     LANGUAGE plpgsql
