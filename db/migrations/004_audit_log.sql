@@ -20,27 +20,38 @@ SET LOCAL statement_timeout = '60s';
 CREATE SCHEMA audit;
 COMMENT ON SCHEMA audit IS 'The append-only log of changes to personal data, and its seals.';
 
+-- Domains, since every statement reads and compiles a table's CHECKs anew, and each event is written by a statement of
+-- its own; a domain's constraint is kept ready. What squawk warns of, that adding a constraint to a domain reads every
+-- row, doesn't come up: these are bounds of names and of SHA-256, which nothing makes narrower.
+-- squawk-ignore ban-create-domain-with-constraint
+CREATE DOMAIN audit.action AS text CONSTRAINT action_check CHECK (value ~ '^[a-z_]+$' AND octet_length(value) <= 60);
+COMMENT ON DOMAIN audit.action IS 'What happened: 1 to 60 lower-case letters and underscores.';
+-- The length apart, since a bound within the expression takes ten times as long to match.
+-- squawk-ignore ban-create-domain-with-constraint
+CREATE DOMAIN audit.table_name AS text CONSTRAINT table_name_check CHECK (
+    value ~ '^[a-z0-9_]+\.[a-z0-9_]+$' AND octet_length(value) <= 127
+);
+COMMENT ON DOMAIN audit.table_name IS
+'A table as schema.table, in lower-case letters, digits and underscores; 127 octets at most.';
+-- squawk-ignore ban-create-domain-with-constraint
+CREATE DOMAIN audit.digest AS bytea CONSTRAINT digest_check CHECK (octet_length(value) = 32);
+COMMENT ON DOMAIN audit.digest IS 'A SHA-256: 32 octets.';
+
 CREATE TABLE audit.events (
     user_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     event_id uuid NOT NULL DEFAULT uuidv7(),
     role_name text NOT NULL DEFAULT session_user,
-    table_name text,
-    action text NOT NULL,
+    table_name audit.table_name,
+    action audit.action NOT NULL,
     payload jsonb,
     salt bytea,
-    commitment bytea NOT NULL,
+    commitment audit.digest NOT NULL,
     CONSTRAINT events_pk PRIMARY KEY (user_id, occurred_at, event_id),
-    -- Lengths apart, since a bound within the expression takes ten times as long to match.
-    CONSTRAINT events_names_check CHECK (
-        action ~ '^[a-z_]+$' AND octet_length(action) <= 60
-        AND table_name ~ '^[a-z0-9_]+\.[a-z0-9_]+$' AND octet_length(table_name) <= 127
-    ),
     CONSTRAINT events_payload_check CHECK (
         (payload IS NULL) = (salt IS NULL)
         AND (payload IS NOT NULL OR user_id = '00000000-0000-0000-0000-000000000000')
-    ),
-    CONSTRAINT events_commitment_check CHECK (octet_length(commitment) = 32)
+    )
 ) PARTITION BY RANGE (occurred_at);
 ALTER TABLE audit.events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit.events FORCE ROW LEVEL SECURITY;
@@ -85,12 +96,11 @@ CREATE TABLE audit.seals (
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
     events integer NOT NULL,
-    contents_digest bytea NOT NULL,
-    digest bytea NOT NULL,
+    contents_digest audit.digest NOT NULL,
+    digest audit.digest NOT NULL,
     CONSTRAINT seals_pk PRIMARY KEY (seal_id),
     CONSTRAINT seals_seal_id_check CHECK (seal_id > 0),
-    CONSTRAINT seals_events_check CHECK (events > 0),
-    CONSTRAINT seals_digests_check CHECK (octet_length(contents_digest) = 32 AND octet_length(digest) = 32)
+    CONSTRAINT seals_events_check CHECK (events > 0)
 );
 ALTER TABLE audit.seals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit.seals FORCE ROW LEVEL SECURITY;
@@ -172,38 +182,42 @@ The one exception are the events of a person who is being erased. Its argument i
 
 -- What is written -----------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS void
+CREATE FUNCTION audit.write_event(p_user_id uuid, p_table text, p_action text, p_details jsonb) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 DECLARE
-    v_actor uuid := auth.current_user_id();
+    v_occurred_at timestamptz := clock_timestamp();
+    v_event_id uuid := uuidv7();
+    v_salt bytea := uuid_send(gen_random_uuid());
+    v_actor uuid;
+    v_payload jsonb;
 BEGIN
     IF current_setting('pulsex.erasure', true) <> '' AND audit.is_erasing(p_user_id) THEN
-        RETURN;
+        RETURN NULL;
     END IF;
-    -- One statement, since each costs more to start than a row costs to write.
-    WITH written AS (
-        INSERT INTO audit.events (user_id, table_name, action, payload, salt, commitment)
-        SELECT p_user_id, p_table, p_action, e.payload, e.salt, sha256(e.salt || convert_to(e.payload::text, 'UTF8'))
-        FROM (
-            SELECT
-                uuid_send(gen_random_uuid()) AS salt,
-                p_details || jsonb_build_object('user_id', p_user_id) || CASE
-                    WHEN v_actor = p_user_id THEN jsonb '{"by": "self"}'
-                    WHEN v_actor IS NOT NULL THEN jsonb '{"by": "another"}'
-                    ELSE jsonb '{}'
-                END AS payload
-        ) AS e
-        RETURNING occurred_at, event_id
-    )
-    INSERT INTO audit.unsealed_events (occurred_at, event_id) SELECT w.occurred_at, w.event_id FROM written AS w;
+    -- What workers write has no context, so there is no signature to check.
+    IF current_setting('pulsex.context', true) <> '' THEN
+        v_actor := auth.current_user_id();
+    END IF;
+    v_payload := p_details || CASE
+        WHEN v_actor = p_user_id THEN jsonb_build_object('user_id', p_user_id, 'by', 'self')
+        WHEN v_actor IS NOT NULL THEN jsonb_build_object('user_id', p_user_id, 'by', 'another')
+        ELSE jsonb_build_object('user_id', p_user_id)
+    END;
+    INSERT INTO audit.events (user_id, occurred_at, event_id, table_name, action, payload, salt, commitment)
+    VALUES (
+        p_user_id, v_occurred_at, v_event_id, p_table, p_action, v_payload, v_salt,
+        sha256(v_salt || convert_to(v_payload::text, 'UTF8'))
+    );
+    INSERT INTO audit.unsealed_events (occurred_at, event_id) VALUES (v_occurred_at, v_event_id);
+    RETURN v_event_id;
 END
 $$;
 COMMENT ON FUNCTION audit.write_event IS
-'Writes one event about the data of p_user_id, and that no seal covers it yet. by is the person whose session this
-transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody else''s
-record, out of reach of their erasure. Nothing is written about a person who is being erased. Errors: 23514 no partition
-is for the present month, or an action that is none.';
+'Writes one event about the data of p_user_id, and that no seal covers it yet; returns its id. by is the person whose
+session this transaction proved: self, or another, who isn''t named: their id would be their personal data in somebody
+else''s record, out of reach of their erasure. About a person who is being erased nothing is written: null.
+Errors: 23514 no partition is for the present month, or an action that is none.';
 
 CREATE FUNCTION audit.record_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -219,6 +233,8 @@ DECLARE
     v_withheld text[];
     v_argument text;
     v_column text;
+    v_details jsonb;
+    v_event_id uuid;  -- unread: an assignment just calls a function, while PERFORM runs a query
 BEGIN
     IF TG_OP = 'DELETE' THEN
         -- Nothing is written about who is being erased, so nothing is worked out.
@@ -236,6 +252,7 @@ BEGIN
     FOREACH v_argument IN ARRAY TG_ARGV[1:] LOOP
         v_column := substr(v_argument, 2);
         IF v_argument LIKE '=%' THEN
+            CONTINUE WHEN v_is_update IS NOT TRUE;
             v_key := v_key || jsonb_build_object(v_column, v_new -> v_column);
         ELSIF v_column = ANY (v_same) THEN
             CONTINUE;
@@ -253,19 +270,20 @@ BEGIN
 
     IF v_is_update THEN
         IF v_new <> '{}' OR v_withheld IS NOT NULL THEN
-            PERFORM audit.write_event(
-                NEW.user_id, TG_ARGV[0], 'update', jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new)
-                || CASE WHEN v_withheld IS NULL THEN '{}' ELSE jsonb_build_object('withheld', v_withheld) END
-            );
+            v_details := jsonb_build_object('key', v_key, 'old', v_old, 'new', v_new);
+            IF v_withheld IS NOT NULL THEN
+                v_details := v_details || jsonb_build_object('withheld', v_withheld);
+            END IF;
+            v_event_id := audit.write_event(NEW.user_id, TG_ARGV[0], 'update', v_details);
         END IF;
         RETURN NULL;
     END IF;
     -- A row that passes to another person is gone from the one and new to the other; neither's record names both.
     IF v_old IS NOT NULL THEN
-        PERFORM audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
+        v_event_id := audit.write_event(OLD.user_id, TG_ARGV[0], 'delete', jsonb_build_object('old', v_old));
     END IF;
     IF v_new IS NOT NULL THEN
-        PERFORM audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
+        v_event_id := audit.write_event(NEW.user_id, TG_ARGV[0], 'insert', jsonb_build_object('new', v_new));
     END IF;
     RETURN NULL;
 END

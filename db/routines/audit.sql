@@ -94,7 +94,7 @@ BEGIN
         RAISE EXCEPTION 'a page of one person''s trail has 1 to 10000 events' USING ERRCODE = 'PT422';
     END IF;
     RETURN QUERY
-    SELECT e.occurred_at, e.event_id, e.role_name, e.table_name, e.action, e.payload FROM audit.events AS e
+    SELECT e.occurred_at, e.event_id, e.role_name, e.table_name::text, e.action::text, e.payload FROM audit.events AS e
     WHERE e.user_id = p_user_id AND e.occurred_at >= p_from AND e.occurred_at < p_to
     ORDER BY e.occurred_at DESC, e.event_id DESC LIMIT p_limit;
     GET DIAGNOSTICS v_read = ROW_COUNT;

@@ -213,6 +213,14 @@ def test_what_a_service_does_is_by_nobody(worker, since, published, dba):
     assert "by" not in payload
 
 
+def test_a_context_that_is_made_up_is_nobodys(dba, since, published):
+    """Anybody may set pulsex.context; without the signature no act is theirs."""
+    dba.rows("SELECT set_config('pulsex.context', %s, true)", f"{published.user_id}.{'0' * 64}")
+    dba.rows("UPDATE pulsex.users SET display_name = 'Alicia' WHERE user_id = %s", published.user_id)
+    [(_, _, _, payload)] = since()
+    assert "by" not in payload
+
+
 @pytest.mark.commits
 def test_the_role_is_the_one_that_logged_in(alice, dba):
     """pulsex_app, though the trigger's function runs as the service."""

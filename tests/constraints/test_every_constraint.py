@@ -10,10 +10,10 @@ from tests.constraints.violations import APPEND_ONLY, CHECKS, KEYS, OTHER, REFER
 
 COPY = "INSERT INTO {table} SELECT (jsonb_populate_record(r, %s)).* FROM {table} AS r WHERE {row} LIMIT 1"
 CHANGE = "UPDATE {table} AS r SET ({columns}) = (SELECT {columns} FROM jsonb_populate_record(r, %s)) WHERE {row}"
-# dbmate's own table aside, and what a partition has from its parent.
-DECLARED = """SELECT conname::text FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
+# Of tables and domains; dbmate's own table aside, and what a partition has from its parent.
+DECLARED = """SELECT conname::text FROM pg_constraint LEFT JOIN pg_class AS t ON t.oid = conrelid
     WHERE connamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr') AND contype = ANY (%s)
-        AND conparentid = 0 AND NOT t.relispartition AND conrelid <> 'ops.schema_migrations'::regclass"""
+        AND conparentid = 0 AND t.relispartition IS NOT TRUE AND conrelid <> 'ops.schema_migrations'::regclass"""
 NOT_NULL_COLUMNS = """SELECT
         conrelid::regclass::text, attname::text, coalesce(attnum = ANY (partattrs::smallint[]), FALSE)
     FROM pg_constraint INNER JOIN pg_class AS t ON t.oid = conrelid
@@ -127,6 +127,24 @@ def test_a_column_that_must_have_a_value_refuses_null(service, published):
 def test_every_constraint_is_named_here(dba, kinds, named):
     """The catalogue's constraints of each kind are those that this directory breaks, no more and no fewer."""
     dba.results_eq(f'{DECLARED} ORDER BY conname COLLATE "C"', [(name,) for name in sorted(named)], list(kinds))
+
+
+def test_a_domain_is_what_each_of_its_columns_is_of(dba):
+    """A domain's constraint is broken in one column: these are all that it guards."""
+    dba.results_eq(
+        """SELECT attrelid::regclass::text, attname::text, atttypid::regtype::text
+        FROM pg_attribute INNER JOIN pg_type AS t ON t.oid = atttypid INNER JOIN pg_class AS c ON c.oid = attrelid
+        WHERE typtype = 'd' AND typnamespace::regnamespace::text IN ('auth', 'pulsex', 'ops', 'audit', 'gdpr')
+            AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        ORDER BY attrelid::regclass::text COLLATE "C", attname""",
+        [
+            ("audit.events", "action", "audit.action"),
+            ("audit.events", "commitment", "audit.digest"),
+            ("audit.events", "table_name", "audit.table_name"),
+            ("audit.seals", "contents_digest", "audit.digest"),
+            ("audit.seals", "digest", "audit.digest"),
+        ],
+    )
 
 
 def test_every_unique_index_is_named_here(dba):

@@ -462,31 +462,28 @@ CHECKS = {
         "pulsex.notification_waits", each("channel", "", "sms", "Push"), each("channel", "push")
     ),
     # The audit log
-    "events_names_check": Check(
+    "action_check": Check(
         "audit.events",
-        [
-            *each("action", "", "Read", "a b", "a\n", "a" * 61),
-            *each("table_name", "", "users", "pulsex.Users", "pulsex. users", "a.b.c", "a" * 126 + ".b"),
-        ],
-        [{"action": "a" * 60, "table_name": None}, {"action": "a", "table_name": "a.b_1", "event_id": OTHER}],
+        each("action", "", "Read", "a b", "a\n", "a" * 61),
+        [{"action": "a" * 60}, {"action": "a", "event_id": OTHER}],
+    ),
+    "table_name_check": Check(
+        "audit.events",
+        each("table_name", "", "users", "pulsex.Users", "pulsex. users", "a.b.c", "a" * 126 + ".b"),
+        [{"table_name": None}, {"table_name": "a.b_1" + "c" * 122, "event_id": OTHER}],
     ),
     "events_payload_check": Check(
         "audit.events",
         [{"payload": None}, {"salt": None}, {"payload": None, "salt": None}],
         [{"payload": None, "salt": None, "user_id": NOBODY}],
     ),
-    "events_commitment_check": Check(
+    "digest_check": Check(
         "audit.events",
         each("commitment", hashed(0), hashed(31), hashed(33)),
         each("commitment", hashed(32)),
     ),
     "seals_seal_id_check": Check("audit.seals", each("seal_id", 0, -1), each("seal_id", 98)),
     "seals_events_check": Check("audit.seals", each("events", 0, -1), each("events", 1)),
-    "seals_digests_check": Check(
-        "audit.seals",
-        [*each("contents_digest", hashed(31), hashed(33)), *each("digest", hashed(31), hashed(33))],
-        [{"contents_digest": hashed(32), "digest": hashed(32)}],
-    ),
     # Partitions and maintenance
     "partitioned_tables_months_each_check": Check(
         "ops.partitioned_tables", each("months_each", 0, 2, 12), each("months_each", 1)
