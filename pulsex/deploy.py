@@ -168,7 +168,7 @@ def _busy(connection: psycopg.Connection, lock: str, wait: float) -> BusyError:
     holders = [f"process {pid} of {user}" for pid, user in connection.execute(HOLDERS.format(lock)).fetchall()]
     return BusyError(
         f"After {wait:g} seconds the lock by which deploys of this database take turns was still held by"
-        f" {', '.join(holders) or 'somebody, who has let go of it since'}."
+        f" {', '.join(holders) or 'somebody who is no longer shown'}."
         " Who has it and doesn't deploy can be ended: SELECT pg_terminate_backend(process)."
     )
 

@@ -73,7 +73,7 @@ class Relation:
 
 
 def _rows(dba: psycopg.Connection, query: str, only: Sequence[str]) -> list[tuple]:
-    """Run a query about our relations, or those named, which is a tenth of the work."""
+    """Run a query about all our relations, or about those named alone."""
     these = "c.oid = ANY (%(only)s::regclass[])" if only else f"c.relnamespace IN {OURS}"
     return dba.execute(query.format(these=these), {"only": list(only)}).fetchall()
 
