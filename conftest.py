@@ -141,7 +141,13 @@ def shared_database(server: harness.Server) -> Iterator[harness.Database]:
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest, server: harness.Server) -> Iterator[harness.Database]:
+def template() -> str:
+    """What a test's database is cloned from: a directory may have one of its own for what takes long to set up."""
+    return harness.CAST
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, server: harness.Server, template: str) -> Iterator[harness.Database]:
     """The test's database: the worker's, rolled back afterwards, or a clone where the test commits or may be kept."""
     commits = request.node.get_closest_marker("commits") is not None
     if not commits and not request.config.option.keep_db:
@@ -149,7 +155,7 @@ def database(request: pytest.FixtureRequest, server: harness.Server) -> Iterator
         yield database
         database.end()
         return
-    database = harness.Database(server.clone(), commits=commits, cast=server.cast)
+    database = harness.Database(server.clone(template), commits=commits, cast=server.cast)
     yield database
     kept = KEPT in request.node.stash
     database.end(keep=kept)

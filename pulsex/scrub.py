@@ -12,6 +12,7 @@ from psycopg import sql
 
 from pulsex.deploy import OWNER
 
+GONE = psycopg.errors.UndefinedTable
 UNREMOVED = re.compile(r"^(\d+) dead row versions cannot be removed yet", re.MULTILINE)
 REWRITE = {
     # Analysed as well, since statistics keep common values and bounds; a partitioned table has nothing but those.
@@ -34,8 +35,9 @@ def scrub(url: str, *, lock_timeout: int = 2000, say: Callable[[str], None] = pr
 
     ``url`` is the connection string of whoever deploys: a superuser, or the database's owner. While a table is
     rewritten nobody reads it, so its lock is waited for at most ``lock_timeout`` milliseconds; what isn't had, or holds
-    rows that some old transaction still sees, stays due for the next run. The statistics' own table comes last, and
-    only when nothing else is left. ``say`` is called with a line for each.
+    rows that some old transaction still sees, stays due for the next run. What is dropped meanwhile, as partitions are,
+    is clean: its file went with it. The statistics' own table comes last, and only when nothing else is left. ``say``
+    is called with a line for each.
     """
     outcomes: list[Outcome] = []
     with psycopg.connect(url, autocommit=True) as connection:
@@ -55,12 +57,15 @@ def scrub(url: str, *, lock_timeout: int = 2000, say: Callable[[str], None] = pr
 
 
 def _rewrite(connection: psycopg.Connection, relation: str, kind: str) -> str | None:
-    """Rewrite a relation; return what kept its old rows from going, or None."""
+    """Rewrite a relation; return what kept its old rows from going, or None.
+
+    One that was dropped is an error when VACUUM looks its name up, and a warning when it has waited for its lock.
+    """
     refusals: list[str] = []
     unremoved: list[int] = []
 
     def listen(notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
+        if notice.severity_nonlocalized == "WARNING" and notice.sqlstate != GONE.sqlstate:
             refusals.append(notice.message_primary or "")
         unremoved.extend(map(int, UNREMOVED.findall(notice.message_detail or "")))
 
@@ -71,6 +76,8 @@ def _rewrite(connection: psycopg.Connection, relation: str, kind: str) -> str | 
         connection.execute(sql.SQL(REWRITE[kind]).format(sql.SQL(relation)))
     except psycopg.errors.LockNotAvailable:
         return "somebody is using it"
+    except GONE:
+        return None
     finally:
         connection.remove_notice_handler(listen)
         connection.execute(f"SET ROLE {OWNER}")

@@ -173,6 +173,32 @@ def test_the_history_is_not_rewritten(dba, role, change):
     dba.throws_ok(change, sqlstate)
 
 
+@pytest.mark.parametrize("role", ["pulsex_owner", "pulsex_service", "postgres"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE gdpr.consents SET is_granted = NOT is_granted", "DELETE FROM gdpr.consents"]
+)
+def test_what_refuses_to_rewrite_the_history_is_its_trigger(dba, role, change):
+    """PT403 for whoever has the privilege and sees the rows, given both; the same changes every row without it."""
+    dba.rows("GRANT UPDATE ON gdpr.consents TO pulsex_service")
+    dba.rows("CREATE POLICY worker_unrestricted ON gdpr.consents TO pulsex_owner USING (true)")
+    dba.rows(f"SET LOCAL ROLE {role}")
+    history = dba.value("SELECT count(*) FROM gdpr.consents")
+    dba.throws_ok(change, "PT403")
+    dba.rows("RESET ROLE")
+    dba.rows("DROP TRIGGER consents_refuse_rewriting ON gdpr.consents")
+    dba.rows(f"SET LOCAL ROLE {role}")
+    assert len(dba.rows(f"{change} RETURNING user_id")) == history > 0
+
+
+def test_an_erasure_takes_a_persons_own_history_alone(service, published, bob):
+    """While Alice is being erased hers can be deleted, not changed, and Bob's is as closed as ever."""
+    service.rows("SELECT audit.begin_erasure(%s)", published.user_id)
+    service.throws_ok("DELETE FROM gdpr.consents WHERE user_id = %s", "PT403", bob.user_id)
+    service.rows("RESET ROLE")
+    service.throws_ok("UPDATE gdpr.consents SET is_granted = true WHERE user_id = %s", "PT403", published.user_id)
+    service.lives_ok("DELETE FROM gdpr.consents WHERE user_id = %s", published.user_id)
+
+
 @pytest.mark.parametrize("role", ["pulsex_owner", "postgres"])
 def test_the_history_is_not_emptied(dba, role):
     """TRUNCATE, which row level security doesn't bind, raises PT403 to the owner too."""

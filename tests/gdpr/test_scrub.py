@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 from pulsex import scrub
 from tests.gdpr import canaries
 from tests.gdpr.conftest import Acting
+from tests.harness import until
 
 ERASE = "SELECT gdpr.erase_user(%s, 'asked for')"
 DUE = "SELECT relation FROM gdpr.relations_to_scrub()"
@@ -89,6 +91,47 @@ def test_what_an_old_transaction_still_sees_stays_due(privacy, database, publish
         scrub.scrub(database.url, say=said.append)
     assert "pulsex.users: still due: an old transaction still sees 1 dead rows" in said
     assert ("pulsex.users",) in privacy.rows(DUE)
+
+
+@pytest.fixture
+def listed(dba, privacy, published) -> str:
+    """Alice's partition of events, due since her erasure."""
+    partition = dba.value(
+        "SELECT tableoid::regclass::text FROM pulsex.engagement_events WHERE user_id = %s", published.user_id
+    )
+    privacy.rows(ERASE, published.user_id)
+    assert (partition,) in privacy.rows(DUE)
+    return partition
+
+
+@pytest.mark.commits
+def test_what_is_dropped_before_its_turn_is_clean(dba, privacy, database, listed):
+    """A partition expires while another table is rewritten: the rest is done, and the certificate is dated."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        dba.rows(f"DROP TABLE IF EXISTS {listed}")
+
+    outcomes = scrub.scrub(database.url, say=say)
+    assert f"{listed}: scrubbed" in said[1:]
+    assert [outcome for outcome in outcomes if outcome.problem] == []
+    privacy.is_empty(DUE)
+    assert dba.value(SCRUBBED) is not None
+
+
+@pytest.mark.commits
+def test_what_is_dropped_while_it_is_waited_for_is_clean(dba, privacy, database, listed):
+    """It had been looked up by then, so VACUUM only warns; that isn't a table which is still due."""
+    waits = "SELECT FROM pg_locks WHERE relation = %s::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database.url) as expiry:
+        expiry.execute(f"LOCK TABLE {listed} IN ACCESS SHARE MODE")
+        scrubbing = pool.submit(scrub.scrub, database.url, lock_timeout=60_000, say=lambda line: None)
+        until(lambda: scrubbing.done() or dba.rows(waits, listed))
+        expiry.execute(f"DROP TABLE {listed}")
+        expiry.commit()
+    assert [outcome for outcome in scrubbing.result() if outcome.problem] == []
+    privacy.is_empty(DUE)
 
 
 def test_a_scrub_is_recorded_for_the_erasures_it_knew_of(dba, officer, published, database):

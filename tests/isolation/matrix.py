@@ -5,6 +5,8 @@ A relation, grant or routine that is missing here fails the build.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # S SELECT, I INSERT, U UPDATE, D DELETE, T TRUNCATE: allowed; '-' in its place: refused; '.': finds no row of Alice's.
 VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
 ACTORS = {
@@ -154,12 +156,15 @@ CALLERS = {
 Grants = dict[tuple[str, str, str], str]
 
 
-def grants() -> Grants:
-    """Return what MATRIX and COLUMNS grant: (role, relation, verb) to its columns, * for all of them."""
+def grants(only: Sequence[str] = ()) -> Grants:
+    """Return what MATRIX and COLUMNS grant, on the relations named if any are: (role, relation, verb) to its columns,
+    * for all of them.
+    """
     roles = {actor: role for actor, role in ACTORS.items() if role != "pulsex_owner"}
     return {
         (role, relation, verb): COLUMNS.get((role, relation, verb), "*")
         for relation, cells in MATRIX.items()
+        if not only or relation in only
         for actor, role in roles.items()
         for letter, verb in VERBS.items()
         if letter in cells[actor]

@@ -15,7 +15,7 @@ from tests.isolation.matrix import ACTORS, VERBS, Grants
 OURS = "(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))"
 
 # Columns outside the primary key first: one of them is what an UPDATE changes.
-RELATIONS = f"""
+RELATIONS = """
     SELECT c.oid::regclass::text, c.relkind::text, c.relispartition, array(
         SELECT a.attname::text FROM pg_attribute AS a
         LEFT JOIN pg_index AS i ON i.indrelid = a.attrelid AND i.indisprimary
@@ -23,20 +23,21 @@ RELATIONS = f"""
         ORDER BY coalesce(a.attnum = ANY (i.indkey), false), a.attnum
     )
     FROM pg_class AS c
-    WHERE c.relnamespace IN {OURS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1
+    WHERE {these} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1
 """
-BACKED_UP = "('SELECT', 'DELETE')"
-GRANTS = f"""
+GRANTS = """
     SELECT grantee, relation, verb, string_agg(name, ' ' ORDER BY name) FROM (
         SELECT a.grantee::regrole::text AS grantee, c.oid::regclass::text AS relation, a.privilege_type AS verb,
             '*' AS name
-        FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relnamespace IN {OURS} AND a.grantee <> c.relowner
+        FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE {these} AND a.grantee <> c.relowner
             -- What every partition gives the service is declared once, in the last line of the matrix.
-            AND NOT (c.relispartition AND a.grantee = 'pulsex_service'::regrole AND a.privilege_type IN {BACKED_UP})
+            AND NOT (
+                c.relispartition AND a.grantee = 'pulsex_service'::regrole AND a.privilege_type IN ('SELECT', 'DELETE')
+            )
         UNION ALL
         SELECT a.grantee::regrole::text, c.oid::regclass::text, a.privilege_type, t.attname
         FROM pg_class AS c INNER JOIN pg_attribute AS t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
-        WHERE c.relnamespace IN {OURS} AND a.grantee <> c.relowner
+        WHERE {these} AND a.grantee <> c.relowner
     ) AS granted GROUP BY grantee, relation, verb
 """
 CALLERS = f"""
@@ -71,12 +72,16 @@ class Relation:
         return "user_id = %(user_id)s" if "user_id" in self.columns else "true"
 
 
+def _rows(dba: psycopg.Connection, query: str, only: Sequence[str]) -> list[tuple]:
+    """Run a query about all our relations, or about those named alone."""
+    these = "c.oid = ANY (%(only)s::regclass[])" if only else f"c.relnamespace IN {OURS}"
+    return dba.execute(query.format(these=these), {"only": list(only)}).fetchall()
+
+
 def relations(dba: psycopg.Connection, alice: Person, only: Sequence[str] = ()) -> list[Relation]:
     """Return the relations of the database, or those named."""
     found = []
-    for name, kind, partition, columns in dba.execute(RELATIONS).fetchall():
-        if only and name not in only:
-            continue
+    for name, kind, partition, columns in _rows(dba, RELATIONS, only):
         relation = Relation(name, kind, partition, columns, None)
         texts = ", ".join(f"{column}::text" for column in columns)
         with dba.transaction(force_rollback=True):  # a view may lock what somebody is going to try
@@ -87,9 +92,9 @@ def relations(dba: psycopg.Connection, alice: Person, only: Sequence[str] = ()) 
     return found
 
 
-def grants(dba: psycopg.Connection) -> Grants:
-    """Return what is granted on relations: (role, relation, verb) to its columns, * for all of them."""
-    return {(role, name, verb): columns for role, name, verb, columns in dba.execute(GRANTS).fetchall()}
+def grants(dba: psycopg.Connection, only: Sequence[str] = ()) -> Grants:
+    """Return what is granted on the relations, or those named: (role, relation, verb) to its columns, * for all."""
+    return {(role, name, verb): columns for role, name, verb, columns in _rows(dba, GRANTS, only)}
 
 
 def callers(dba: psycopg.Connection) -> set[tuple[str, str]]:
@@ -105,7 +110,7 @@ def measure(
     ``dba`` is a superuser's connection, ``become`` yields one that acts as the actor, in a transaction.
     """
     found = relations(dba, cast["alice"], only)
-    granted = grants(dba)
+    granted = grants(dba, only)
     measured: dict[str, dict[str, str]] = {relation.name: {} for relation in found}
     for actor, role in ACTORS.items():
         me = cast[actor].user_id if actor in cast else None
@@ -123,7 +128,7 @@ def measure(
 
 
 def _count(dba: psycopg.Connection, relation: Relation, user_id: object) -> int:
-    if "user_id" not in relation.columns:
+    if user_id is None or "user_id" not in relation.columns:
         return 0
     query = f"SELECT count(*) FROM {relation.name} WHERE {relation.where}"
     with dba.transaction(force_rollback=True):

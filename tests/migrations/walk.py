@@ -63,13 +63,15 @@ def climb(url: str, place: Path, migrations: list[Path] = MIGRATIONS) -> Walk:
         if number == 0:  # so that dbmate's own table is there from the start
             deploy.dbmate(url, "up", place)
             deploy.dbmate(url, "rollback", place)
-        below = take(url)
+            below = take(url)
         deploy.dbmate(url, "up", place)
         above = take(url)
         deploy.dbmate(url, "rollback", place)
         below_again = take(url)
         deploy.dbmate(url, "up", place)
-        steps[migration.stem] = Step(below, above, below_again, take(url))
+        above_again = take(url)
+        steps[migration.stem] = Step(below, above, below_again, above_again)
+        below = above_again
     for _ in migrations:
         deploy.dbmate(url, "rollback", place)
     return Walk(steps, take(url))
@@ -82,13 +84,15 @@ def descend(url: str, place: Path, migrations: list[Path] = MIGRATIONS) -> Walk:
     folder.mkdir(parents=True, exist_ok=True)
     for migration in migrations:
         shutil.copy(migration, folder)
+    above = take(url)
     for migration in reversed(migrations):
-        above = take(url)
         deploy.dbmate(url, "rollback", place)
         below = take(url)
         deploy.dbmate(url, "up", place)
         above_again = take(url)
         deploy.dbmate(url, "rollback", place)
-        steps[migration.stem] = Step(below, above, take(url), above_again)
+        below_again = take(url)
+        steps[migration.stem] = Step(below, above, below_again, above_again)
         (folder / migration.name).unlink()
-    return Walk(steps, take(url))
+        above = below_again
+    return Walk(steps, above)

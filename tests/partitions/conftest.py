@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from pulsex import throwaway
 from tests.actors import Actor
-from tests.cast import Person
-from tests.partitions.calendar import COPY, TABLES, month_after, months_before
+from tests.harness import CAST, Server
+from tests.partitions.calendar import COPY, month_after, months_before
 from tests.pooler.conftest import pgbouncer, pooler, readers, start_pooler
 
 __all__ = ["pgbouncer", "pooler", "readers", "start_pooler"]
+
+# What is copied into the past, and how a row of it says when.
+DATED = {
+    "briefings": {"briefing_date": "{}"},
+    "engagement_events": {"occurred_at": "{}Z"},
+    "briefing_feedback": {"briefing_date": "{}"},
+}
 
 
 @dataclass(frozen=True)
@@ -44,17 +54,34 @@ def service_rows(dba: Actor):
     return run
 
 
+@pytest.fixture(scope="session")
+def lived_in(server: Server) -> Iterator[tuple[str, Past]]:
+    """A template with the cast in it, and a briefing, a rating and an event of Alice's in three months of the past."""
+    url = throwaway.create_database(server.url, "lived_in", CAST)
+    with psycopg.connect(url) as connection:
+        [today] = connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date").fetchone()
+        past = Past(*(months_before(today, ago) for ago in (25, 24, 30)))
+        for month in (past.ancient, past.expired, past.kept):
+            connection.execute("SET LOCAL ROLE pulsex_worker")
+            connection.execute("SELECT ops.ensure_partitions(0, %s)", [month])
+            connection.execute("SET LOCAL ROLE pulsex_service")
+            for table, change in DATED.items():
+                dated = Jsonb({column: text.format(month) for column, text in change.items()})
+                connection.execute(COPY.format(table), [dated, server.cast["alice"].user_id])
+    yield "lived_in", past
+    server.drop(url)
+
+
 @pytest.fixture
-def past(dba: Actor, worker: Actor, published: Person, today: date, service_rows) -> Past:
-    """Both tables kept two years, and a briefing, a rating and an event of Alice's in three months of the past."""
+def template(request: pytest.FixtureRequest, template: str) -> str:
+    """For who asks for the past, the database that has one."""
+    return request.getfixturevalue("lived_in")[0] if "past" in request.fixturenames else template
+
+
+@pytest.fixture
+def past(dba: Actor, lived_in: tuple[str, Past]) -> Past:
+    """Those months, of which both tables keep two years."""
     dba.rows("UPDATE ops.partitioned_tables SET retention = '24 months'")
-    kept = months_before(today, 24)
-    past = Past(expired=months_before(today, 25), kept=kept, ancient=months_before(today, 30))
-    for month in (past.ancient, past.expired, past.kept):
-        worker.rows("SELECT ops.ensure_partitions(0, %s)", month)
-        for table, change in zip(TABLES, ({"briefing_date": str(month)}, {"occurred_at": f"{month}Z"}), strict=True):
-            service_rows(COPY.format(table), Jsonb(change), published.user_id)
-        rating = Jsonb({"briefing_date": str(month)})
-        service_rows(COPY.format("briefing_feedback"), rating, published.user_id)
+    _, past = lived_in
     assert month_after(past.expired) == past.kept
     return past

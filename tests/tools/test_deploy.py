@@ -71,6 +71,35 @@ def test_deploys_at_the_same_time_take_turns(server):
     server.drop(url)
 
 
+@pytest.mark.parametrize(
+    ("command", "lock", "options"),
+    [
+        ("deploy", deploy.TURN, ""),
+        ("deploy", deploy.TURN, "?options=-c%20statement_timeout%3D1"),
+        ("deploy", deploy.DBMATE_TURN, ""),
+        ("rollback", deploy.TURN, ""),
+    ],
+    ids=["deploy", "in a hurry", "dbmate", "rollback"],
+)
+def test_a_lock_that_anybody_holds_is_not_waited_for_without_end(command, lock, options, deployed, capsys):
+    """Whoever may connect can hold it for ever: exit code 3 after --wait, the process named, and nothing changed."""
+    applied = query(deployed, "SELECT * FROM ops.schema_migrations")
+    with psycopg.connect(deployed, user="pulsex_app", autocommit=True) as holder:
+        holder.execute(f"SELECT pg_advisory_lock({lock})")
+        assert main([command, deployed + options, "--wait", "0.05"]) == 3
+        assert f" process {holder.info.backend_pid} of pulsex_app." in capsys.readouterr().err
+    assert query(deployed, "SELECT * FROM ops.schema_migrations") == applied
+
+
+@pytest.mark.parametrize("wait", ["0", "-1", "inf", "a while"])
+def test_the_wait_has_an_end(wait, capsys):
+    """To the server none would be for ever: exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(["deploy", "postgresql://nowhere.invalid/x", "--wait", wait])
+    assert ended.value.code == 2
+    assert "--wait" in capsys.readouterr().err
+
+
 def test_options_in_the_url_are_kept(server):
     """A URL with session options of its own is deployed to as the owner all the same."""
     url = throwaway.create_database(server.url, "optioned")

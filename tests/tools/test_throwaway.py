@@ -50,8 +50,9 @@ def run_suite(temporary: Path, test: str, *options: str | Path) -> subprocess.Po
     (temporary / "tests" / "test_it.py").write_text(test)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "conftest", "-c", ROOT / "pyproject.toml",
-         "--rootdir", temporary, "-n", "1", *options, temporary / "tests"],
+        # Without Hypothesis, whose plugin takes longer to load than everything else, and which no such test needs.
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "conftest",
+         "-c", ROOT / "pyproject.toml", "--rootdir", temporary, "-n", "1", *options, temporary / "tests"],
         cwd=ROOT,
         env=environment | {"TMPDIR": str(temporary), "SIGNAL": str(temporary / "reached")},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
