@@ -89,22 +89,23 @@ DECLARE
     v_user_id uuid;
     v_mac bytea;
 BEGIN
-    IF octet_length(token) = 101 AND pg_input_is_valid(left(token, 36), 'uuid') THEN
+    BEGIN
         SELECT
             s.user_id,
             sha256(k.outer_pad || sha256(
                 k.inner_pad || convert_to(s.user_id::text, 'UTF8') || timestamptz_send(now())
                 || int4send(pg_backend_pid())
             ))
-        INTO v_user_id, v_mac
+        INTO STRICT v_user_id, v_mac
         FROM auth.sessions AS s CROSS JOIN auth.signing_key AS k
         WHERE s.user_id = left(token, 36)::uuid AND s.token_hash = sha256(convert_to(token, 'UTF8'))
             AND s.expires_at > now() AND (s.revoked_at IS NULL OR s.revoked_at > now());
-    END IF;
-    IF v_user_id IS NULL THEN
-        RAISE EXCEPTION 'no valid session' USING ERRCODE = 'PT401';
-    END IF;
-    EXECUTE format('SET LOCAL pulsex.context = %L', v_user_id || '.' || encode(v_mac, 'hex'));
+    EXCEPTION
+        WHEN no_data_found OR invalid_text_representation THEN
+            RAISE EXCEPTION 'no valid session' USING ERRCODE = 'PT401';
+    END;
+    -- Neither a uuid nor hex has anything to quote.
+    EXECUTE format('SET LOCAL pulsex.context = ''%s.%s''', v_user_id, encode(v_mac, 'hex'));
     RETURN v_user_id;
 END
 $$;

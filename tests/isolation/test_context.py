@@ -36,6 +36,8 @@ SPOILT = {
     "an empty key": lambda context, bob: context[:37] + hmac.digest(b"", context[:36].encode(), "sha256").hex(),
     "letters that aren't ASCII, of the right length in bytes": lambda context, bob: "é" * 50 + "x",
     "letters that aren't ASCII, of the right length in characters": lambda context, bob: context[:36] + "é" * 65,
+    "half a letter at the end of the id": lambda context, bob: context[:35] + "é" + context[37:],
+    "half a letter at the beginning of the signature": lambda context, bob: context[:36] + "é" + context[38:],
     "no id, of the right length": lambda context, bob: "z" * 36 + context[36:],
     "quotes": lambda context, bob: ("'; DROP TABLE pulsex.users; --" + context)[:101],
     "a megabyte": lambda context, bob: context * 10_000,

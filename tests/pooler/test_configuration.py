@@ -111,6 +111,12 @@ def test_who_is_no_superuser_sets_the_roles_and_leaves_the_server(server: Site, 
         assert app.execute("SHOW statement_timeout").fetchone() == ("5s",)
 
 
+def test_the_app_has_no_path_to_be_worked_out(server: Site):
+    """Its bare names are looked for in pg_catalog and nowhere else."""
+    with server.direct("pulsex_app") as app:
+        assert app.execute("SHOW search_path").fetchone() == ("pg_catalog",)
+
+
 def test_the_log_quotes_no_row(server: Site, dba: psycopg.Connection):
     """Of an e-mail address that is taken, the log of the server has the constraint and not the address."""
     with pytest.raises(errors.UniqueViolation):

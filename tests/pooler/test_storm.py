@@ -25,7 +25,7 @@ CALM = {
 ROUGH = CALM | {"disconnect": 1, "die": 1, "die_asking": 1, "lose_server": 1}
 
 # What a design could get wrong: a function, what it says, and what it would say.
-BELIEVES = ("auth.current_user_id", "= right(v_context, 64)", "IS NOT NULL")
+BELIEVES = ("auth.current_user_id", "= substring(v_context, 38)", "IS NOT NULL")
 FLAWS = {
     "the context is set for the whole session": [
         ("auth.use_session", "SET LOCAL", "SET"),
