@@ -34,7 +34,11 @@ CATALOGUE = {
         SELECT format('drop constraint %s of %s', conname, c.oid::regclass),
             format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', c.oid::regclass, conname), ARRAY[conname, relname]
         FROM pg_constraint INNER JOIN pg_class AS c ON c.oid = conrelid
-        WHERE {TABLE} AND contype IN ('p', 'u', 'f', 'c', 'x')""",
+        WHERE {TABLE} AND contype IN ('p', 'u', 'f', 'c', 'x')
+        UNION ALL
+        SELECT format('drop constraint %s of %s', conname, t.oid::regtype),
+            format('ALTER DOMAIN %s DROP CONSTRAINT %I', t.oid::regtype, conname), ARRAY[conname, typname]
+        FROM pg_constraint INNER JOIN pg_type AS t ON t.oid = contypid WHERE typnamespace IN {OURS}""",
     "unique index": f"""
         SELECT format('drop index %s', indexrelid::regclass), format('DROP INDEX %s', indexrelid::regclass),
             ARRAY[i.relname, c.relname]
@@ -77,8 +81,12 @@ CATALOGUE = {
             (VALUES ('EXECUTE', 'FUNCTIONS'), ('USAGE', 'TYPES')) AS v (w, k)""",
 }
 CHECKS = f"""
-    SELECT conname::text, c.oid::regclass::text, pg_get_constraintdef(k.oid), relname::text
-    FROM pg_constraint AS k INNER JOIN pg_class AS c ON c.oid = conrelid WHERE {TABLE} AND contype = 'c' ORDER BY 1"""
+    SELECT conname::text, 'TABLE', c.oid::regclass::text, pg_get_constraintdef(k.oid), relname::text
+    FROM pg_constraint AS k INNER JOIN pg_class AS c ON c.oid = conrelid WHERE {TABLE} AND contype = 'c'
+    UNION ALL
+    SELECT conname::text, 'DOMAIN', t.oid::regtype::text, pg_get_constraintdef(k.oid), typname::text
+    FROM pg_constraint AS k INNER JOIN pg_type AS t ON t.oid = contypid
+    WHERE typnamespace IN {OURS} AND contype = 'c' ORDER BY 1"""
 ROUTINES = f"""
     SELECT p.oid::regprocedure::text, proname::text, pg_get_functiondef(p.oid)
     FROM pg_proc AS p INNER JOIN pg_language AS l ON l.oid = prolang
@@ -118,11 +126,12 @@ def _all(connection: psycopg.Connection) -> Iterator[Mutant]:
         for name, statement, names in connection.execute(f"{query} ORDER BY 1").fetchall():
             callers = [caller for known in names for caller in _callers(known, calls)]
             yield Mutant(name, statement, (*names, *callers), statement, names[2] if kind == "trigger" else "")
-    for constraint, table, definition, relation in connection.execute(CHECKS).fetchall():
+    for constraint, kind, whose, definition, name in connection.execute(CHECKS).fetchall():
         for number, loose in enumerate(widened(definition), 1):
-            change = f"ALTER TABLE {table} DROP CONSTRAINT {constraint}, ADD CONSTRAINT {constraint} {loose}"
+            alter = f"ALTER {kind} {whose}"  # a domain's constraints one at a time
+            change = f"{alter} DROP CONSTRAINT {constraint}; {alter} ADD CONSTRAINT {constraint} {loose}"
             shown = f"- {definition}\n+ {loose}"
-            yield Mutant(f"widen {constraint} of {table}, {number}", change, (constraint, relation), shown)
+            yield Mutant(f"widen {constraint} of {whose}, {number}", change, (constraint, name), shown)
     for routine, name, definition in routines:
         for number, (what, text) in enumerate(source.changed(definition), 1):
             diff = "\n".join(difflib.unified_diff(definition.splitlines(), text.splitlines(), n=2, lineterm=""))
