@@ -3875,7 +3875,7 @@ COMMENT ON FUNCTION ops.roll_up_engagement(p_day date) IS 'Counts a whole day (U
 engagement_daily is exact, but for people who are restricted or withdrew their consent, and doing it again changes
 nothing. Errors: PT422 no partition has that day''s events (any more): their totals stay what they are.';
 
-CREATE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
+CREATE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000, p_before timestamp with time zone DEFAULT 'infinity'::timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -3885,6 +3885,8 @@ DECLARE
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'a batch has 1 to 100000 marks' USING ERRCODE = 'PT422';
+    ELSIF p_before IS NULL THEN
+        RAISE EXCEPTION 'marks are made before an instant' USING ERRCODE = 'PT422';
     END IF;
     LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
     WITH taken AS (
@@ -3893,6 +3895,7 @@ BEGIN
             SELECT o.* FROM pulsex.engagement_marks AS o
             WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = o.user_id AND u.status = 'restricted')
                 AND NOT gdpr.has_withdrawn(o.user_id, 'analytics')
+                AND (uuid_extract_timestamp(o.mark_id) >= p_before) IS NOT TRUE
             ORDER BY o.day, o.user_id LIMIT p_limit
         ) AS oldest
         WHERE m.user_id = oldest.user_id AND m.day = oldest.day AND m.mark_id = oldest.mark_id
@@ -3905,17 +3908,19 @@ BEGIN
 END
 $$;
 
-ALTER FUNCTION ops.roll_up_marked_engagement(p_limit integer) OWNER TO pulsex_service;
+ALTER FUNCTION ops.roll_up_marked_engagement(p_limit integer, p_before timestamp with time zone) OWNER TO pulsex_service;
 
-COMMENT ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) IS 'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
-most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted or
-withdrew their consent. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to
-the next call. Errors: PT422 p_limit out of bounds.';
+COMMENT ON FUNCTION ops.roll_up_marked_engagement(p_limit integer, p_before timestamp with time zone) IS 'Brings the totals of the days of which new events came in before p_before up to date, the oldest first, p_limit marks
+(1 to 100000) at most, and returns of how many people and days; 0 when these totals are exact, but for people who are
+restricted or withdrew their consent. Who calls it until it returns 0 says before when, or would go on for as long as
+people do. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to the next call.
+Errors: PT422 p_limit out of bounds, or p_before null.';
 
 CREATE PROCEDURE ops.run_maintenance(IN p_attempts integer DEFAULT 12)
     LANGUAGE plpgsql
     AS $_$
 DECLARE
+    v_began timestamptz := clock_timestamp();
     v_task record;
     v_attempt integer;
     v_done text;
@@ -3937,7 +3942,10 @@ BEGIN
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
         ('time zones', 'SELECT nullif(ops.refresh_time_zones(), 0)::text'),
-        ('engagement totals', 'SELECT nullif(ops.roll_up_marked_engagement(1000), 0)::text'),
+        (
+            'engagement totals',
+            format('SELECT nullif(ops.roll_up_marked_engagement(1000, %L), 0)::text', v_began)
+        ),
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),
@@ -4453,6 +4461,7 @@ BEGIN
         SELECT FROM pulsex.notification_attempts AS a
         WHERE a.user_id = l.user_id AND a.notification_id = l.notification_id
             AND a.lease_token = l.lease_token AND a.outcome = 'sent'
+        OFFSET 0  -- by key for each: a join planned while there were few attempts would read all there are
     );
 END
 $$;
@@ -8458,8 +8467,8 @@ GRANT ALL ON FUNCTION ops.revive_notification(p_user_id uuid, p_notification_id 
 REVOKE ALL ON FUNCTION ops.roll_up_engagement(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.roll_up_engagement(p_day date) TO pulsex_worker;
 
-REVOKE ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer) TO pulsex_worker;
+REVOKE ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer, p_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ops.roll_up_marked_engagement(p_limit integer, p_before timestamp with time zone) TO pulsex_worker;
 
 REVOKE ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) FROM PUBLIC;
 GRANT ALL ON PROCEDURE ops.run_maintenance(IN p_attempts integer) TO pulsex_worker;

@@ -268,7 +268,9 @@ COMMENT ON FUNCTION ops.roll_up_engagement IS
 engagement_daily is exact, but for people who are restricted or withdrew their consent, and doing it again changes
 nothing. Errors: PT422 no partition has that day''s events (any more): their totals stay what they are.';
 
-CREATE OR REPLACE FUNCTION ops.roll_up_marked_engagement(p_limit integer DEFAULT 1000) RETURNS integer
+CREATE OR REPLACE FUNCTION ops.roll_up_marked_engagement(
+    p_limit integer DEFAULT 1000, p_before timestamptz DEFAULT 'infinity'
+) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
 DECLARE
@@ -277,6 +279,8 @@ DECLARE
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
         RAISE EXCEPTION 'a batch has 1 to 100000 marks' USING ERRCODE = 'PT422';
+    ELSIF p_before IS NULL THEN
+        RAISE EXCEPTION 'marks are made before an instant' USING ERRCODE = 'PT422';
     END IF;
     LOCK TABLE pulsex.engagement_marks IN SHARE UPDATE EXCLUSIVE MODE;
     WITH taken AS (
@@ -285,6 +289,7 @@ BEGIN
             SELECT o.* FROM pulsex.engagement_marks AS o
             WHERE NOT EXISTS (SELECT FROM pulsex.users AS u WHERE u.user_id = o.user_id AND u.status = 'restricted')
                 AND NOT gdpr.has_withdrawn(o.user_id, 'analytics')
+                AND (uuid_extract_timestamp(o.mark_id) >= p_before) IS NOT TRUE
             ORDER BY o.day, o.user_id LIMIT p_limit
         ) AS oldest
         WHERE m.user_id = oldest.user_id AND m.day = oldest.day AND m.mark_id = oldest.mark_id
@@ -297,10 +302,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.roll_up_marked_engagement IS
-'Brings the totals of the days of which new events came in up to date, the oldest first, p_limit marks (1 to 100000) at
-most, and returns of how many people and days; 0 when all totals are exact, but for people who are restricted or
-withdrew their consent. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to
-the next call. Errors: PT422 p_limit out of bounds.';
+'Brings the totals of the days of which new events came in before p_before up to date, the oldest first, p_limit marks
+(1 to 100000) at most, and returns of how many people and days; 0 when these totals are exact, but for people who are
+restricted or withdrew their consent. Who calls it until it returns 0 says before when, or would go on for as long as
+people do. Totals of a day whose partition is gone stay what they are. What comes in meanwhile is left to the next call.
+Errors: PT422 p_limit out of bounds, or p_before null.';
 
 CREATE OR REPLACE FUNCTION pulsex.count_briefing_engagement(p_from date, p_to date)
 RETURNS TABLE (briefing_date date, edition text, event_type text, people bigint, events bigint, dwell_ms bigint)

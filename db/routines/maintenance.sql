@@ -65,6 +65,7 @@ CREATE OR REPLACE PROCEDURE ops.run_maintenance(p_attempts integer DEFAULT 12)
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
 DECLARE
+    v_began timestamptz := clock_timestamp();
     v_task record;
     v_attempt integer;
     v_done text;
@@ -86,7 +87,10 @@ BEGIN
         FROM ops.partitioned_tables AS r
         UNION ALL VALUES
         ('time zones', 'SELECT nullif(ops.refresh_time_zones(), 0)::text'),
-        ('engagement totals', 'SELECT nullif(ops.roll_up_marked_engagement(1000), 0)::text'),
+        (
+            'engagement totals',
+            format('SELECT nullif(ops.roll_up_marked_engagement(1000, %L), 0)::text', v_began)
+        ),
         ('expired sessions', 'SELECT nullif(auth.purge_expired(), 0)::text'),
         ('expired unsubscribe tokens', 'SELECT nullif(ops.purge_unsubscribe_tokens(1000), 0)::text'),
         ('expired rows', 'SELECT nullif(gdpr.apply_retention(1000), 0)::text'),

@@ -193,6 +193,7 @@ BEGIN
         SELECT FROM pulsex.notification_attempts AS a
         WHERE a.user_id = l.user_id AND a.notification_id = l.notification_id
             AND a.lease_token = l.lease_token AND a.outcome = 'sent'
+        OFFSET 0  -- by key for each: a join planned while there were few attempts would read all there are
     );
 END
 $$;

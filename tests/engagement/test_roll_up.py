@@ -203,6 +203,30 @@ def test_a_batch_of_marks_has_bounds(worker, limit):
     worker.throws_ok(ROLL_UP_MARKED, "PT422", limit)
 
 
+def test_marks_are_made_before_an_instant(worker):
+    """An instant that is null is none: PT422."""
+    worker.throws_ok("SELECT ops.roll_up_marked_engagement(100, NULL)", "PT422")
+
+
+def test_what_was_marked_since_waits(stage):
+    """A mark of this moment is not of before, and is of before the next."""
+    stage.worker().rows(ROLL_UP_MARKED, 1000)
+    stage.record(event(stage.midnight, "opened"))
+    before = "SELECT ops.roll_up_marked_engagement(100, now() + %s::interval)"
+    assert [stage.worker().value(before, since) for since in ("-1 hour", "1 hour")] == [0, 1]
+
+
+@pytest.mark.commits
+def test_maintenance_ends_while_people_are_at_it(worker, dba, published):
+    """What is marked after it began, here in an hour, is left to the next run: it doesn't run as long as people do."""
+    dba.rows(
+        "INSERT INTO pulsex.engagement_marks (user_id, day, mark_id) VALUES (%s, current_date, uuidv7('1 hour'))",
+        published.user_id,
+    )
+    worker.connection.execute("CALL ops.run_maintenance()")
+    dba.results_eq(MARKS, [(1,)])
+
+
 @pytest.mark.commits
 def test_maintenance_counts_what_is_marked(worker, dba, alice, published):
     """After ops.run_maintenance() no mark is left, and the totals have what was sent before."""
