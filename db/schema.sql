@@ -2687,7 +2687,8 @@ $$;
 ALTER FUNCTION gdpr.refuse_rewriting() OWNER TO pulsex_service;
 
 COMMENT ON FUNCTION gdpr.refuse_rewriting() IS 'Trigger of an append-only table, whose name is the argument: only the erasure of a person takes their rows away, and
-nobody updates or truncates, the owner and a superuser neither. Errors: PT403.';
+nobody updates or truncates, the owner and a superuser neither, unless they disable it or replicate
+(session_replication_role), as they may. Errors: PT403.';
 
 CREATE FUNCTION gdpr.relations_to_scrub() RETURNS TABLE(relation text, kind text, due_since timestamp with time zone, erasures uuid[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -102,7 +102,8 @@ END
 $$;
 COMMENT ON FUNCTION gdpr.refuse_rewriting IS
 'Trigger of an append-only table, whose name is the argument: only the erasure of a person takes their rows away, and
-nobody updates or truncates, the owner and a superuser neither. Errors: PT403.';
+nobody updates or truncates, the owner and a superuser neither, unless they disable it or replicate
+(session_replication_role), as they may. Errors: PT403.';
 GRANT EXECUTE ON FUNCTION gdpr.refuse_rewriting TO pulsex_owner;
 SET LOCAL ROLE pulsex_owner;
 CREATE TRIGGER consents_refuse_rewriting BEFORE UPDATE OR DELETE ON gdpr.consents
